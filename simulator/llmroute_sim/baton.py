@@ -1,0 +1,275 @@
+"""Who may run: of all the threads of a world, one at a time.
+
+Every thread and every executor job of a world is a strand. One of them holds the baton; to wait is
+to pass it on. Tickets are drawn when a thread or job is submitted, and the lowest ticket that can
+run is next, so the order never depends on the operating system.
+
+A strand that waits in C code keeps the baton where nobody sees it (a bare lock, a real socket).
+The others then look at it now and again, and after a second in which it has not moved they go on
+without it. That is a degradation: it is counted, and what happened since may depend on the machine.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+__all__ = ("Baton", "Ended", "Strand", "Waiter")
+
+LOOK = 0.1
+"""Real seconds between two looks at a strand that keeps the baton."""
+PATIENCE = 1.0
+"""Real seconds that it may stand still before the others go on without it."""
+
+_monotonic = time.monotonic
+
+
+class Ended(BaseException):
+    """The world is over; raised in whatever still waits in it. No router should catch it."""
+
+
+class Strand:
+    """One thread of a world, or one job of an executor."""
+
+    __slots__ = ("astray", "doom", "ident", "name", "queued", "ticket", "turn", "watchers")
+
+    def __init__(self, ticket: int, name: str) -> None:
+        self.ticket = ticket
+        self.name = name
+        self.ident: int | None = None
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        self.doom: BaseException | None = None
+        self.queued = False
+        self.astray = False
+        self.watchers: list[Waiter] = []
+
+
+class Waiter:
+    """A wait of one strand. ``release`` ends it; conditions call that, as they do on a lock."""
+
+    __slots__ = ("_baton", "expired", "strand", "woken")
+
+    def __init__(self, baton: Baton, strand: Strand) -> None:
+        self._baton = baton
+        self.strand = strand
+        self.woken = False
+        self.expired = False
+
+    def release(self) -> None:
+        """Let the strand go on when its turn comes. From any thread."""
+        self._baton.wake(self)
+
+    def expire(self) -> None:
+        """The time is up."""
+        self.expired = not self.woken
+        self._baton.wake(self)
+
+
+class Baton:
+    """Passes the right to run from strand to strand. ``members`` are threads by their ident."""
+
+    def __init__(self) -> None:
+        self.members: dict[int, Strand] = {}
+        self.founder: Strand | None = None
+        self.degraded = 0
+        self.over = False
+        # Reentrant, since a signal's handler may wake a loop while this thread is in here.
+        self._mutex = threading.RLock()
+        self._alive: dict[int, Strand] = {}
+        self._ready: list[tuple[int, Strand]] = []
+        self._holder: Strand | None = None
+        self._turns = 0
+        self._tickets = itertools.count(1)
+        self._seen: tuple[object, ...] = ()
+        self._seen_at = 0.0
+
+    # -- coming and going
+
+    def current(self) -> Strand:
+        """The strand of the running thread, holding the baton.
+
+        The first thread that asks founds the world. Raises ``RuntimeError`` in a thread that does
+        not belong to it.
+        """
+        ident = threading.get_ident()
+        strand = self.members.get(ident)
+        if strand is None:
+            if self.founder is not None:
+                raise RuntimeError("this thread does not belong to the world of this clock")
+            strand = self.founder = self._new("the thread that opened the world")
+            strand.ident = ident
+            self.members[ident] = strand
+            self._holder = strand
+        if self._holder is not strand:
+            with self._mutex:
+                self._push(strand)
+                if self._holder is None:
+                    self._give(self._pop() or strand)
+                strand.astray = False
+            self._await(strand)
+        return strand
+
+    def expect(self, name: str, *, soon: bool = True) -> Strand:
+        """Draw a ticket for a thread or job that was just submitted. With ``soon`` it holds the
+        clock until it has run; else :meth:`admit` says when."""
+        with self._mutex:
+            strand = self._new(name)
+            if soon:
+                self._push(strand)
+        return strand
+
+    def admit(self, strand: Strand) -> None:
+        """A job that had to queue is about to be picked up."""
+        with self._mutex:
+            self._push(strand)
+
+    def forget(self, strand: Strand) -> None:
+        """A thread or job will not come after all."""
+        with self._mutex:
+            self._retire(strand)
+
+    def enter(self, strand: Strand) -> None:
+        """Begin a strand in the running thread, when its turn comes."""
+        strand.ident = threading.get_ident()
+        self.members[strand.ident] = strand
+        self._await(strand)
+
+    def leave(self, strand: Strand) -> None:
+        """End a strand: whoever waits for it can run."""
+        with self._mutex:
+            if strand.ident is not None and self.members.get(strand.ident) is strand:
+                del self.members[strand.ident]
+            self._retire(strand)
+
+    def strands(self) -> Iterator[Strand]:
+        """All that have not ended, by ticket."""
+        return iter(sorted(self._alive.values(), key=lambda strand: strand.ticket))
+
+    # -- waiting and waking
+
+    def park(self, strand: Strand, waiter: Waiter) -> bool:
+        """Let the next strand run until it is our turn again, to go on or to move the clock.
+        False where there is nobody else."""
+        with self._mutex:
+            if waiter.woken:
+                return True
+            other = self._pop()
+            if other is None:
+                return False
+            strand.astray = False
+            self._give(other)
+        self._await(strand)
+        return True
+
+    def step_back(self, strand: Strand) -> None:
+        """Let the others run that can, without waiting for anything."""
+        with self._mutex:
+            other = self._pop()
+            if other is None:
+                return
+            self._push(strand)
+            strand.astray = False
+            self._give(other)
+        self._await(strand)
+
+    def wake(self, waiter: Waiter) -> None:
+        """End a wait. From any thread."""
+        with self._mutex:
+            if not waiter.woken:
+                waiter.woken = True
+                self.rouse(waiter.strand)
+
+    def rouse(self, strand: Strand) -> None:
+        """Let a strand look up, whatever it waits for."""
+        with self._mutex:
+            if strand is not self._holder and not strand.astray:
+                self._push(strand)
+
+    @property
+    def anyone_ready(self) -> bool:
+        """Whether some strand can run."""
+        return bool(self._ready)
+
+    def parked(self, strand: Strand) -> bool:
+        """Whether a strand waits, or is the one that asks, so that it will notice its doom."""
+        return strand.ticket in self._alive and not strand.astray
+
+    # -- within the mutex
+
+    def _new(self, name: str) -> Strand:
+        strand = Strand(next(self._tickets), name)
+        self._alive[strand.ticket] = strand
+        return strand
+
+    def _push(self, strand: Strand) -> None:
+        if not strand.queued and strand.ticket in self._alive:
+            strand.queued = True
+            heapq.heappush(self._ready, (strand.ticket, strand))
+
+    def _pop(self) -> Strand | None:
+        while self._ready:
+            strand = heapq.heappop(self._ready)[1]
+            strand.queued = False
+            if strand.ticket in self._alive:
+                return strand
+        return None
+
+    def _give(self, strand: Strand) -> None:
+        self._turns += 1
+        self._holder = strand
+        if not strand.astray:
+            strand.turn.release()
+
+    def _retire(self, strand: Strand) -> None:
+        if self._alive.pop(strand.ticket, None) is None:
+            return
+        for watcher in strand.watchers:
+            self.wake(watcher)
+        if self._holder is strand:
+            self._holder = None
+            # Nobody can run: then somebody who waits must move the clock.
+            other = self._pop() or min(
+                (s for s in self._alive.values() if s.ident is not None and not s.astray),
+                key=lambda s: s.ticket,
+                default=None,
+            )
+            if other is not None:
+                self._give(other)
+
+    # -- outside the mutex
+
+    def _await(self, strand: Strand) -> None:
+        try:
+            while not strand.turn.acquire(timeout=LOOK):
+                self._look(strand)
+        except BaseException:
+            # An interrupt: this thread runs on without the baton.
+            with self._mutex:
+                strand.astray = True
+                if self._holder is strand:
+                    strand.turn.acquire(blocking=False)
+            raise
+
+    def _look(self, strand: Strand) -> None:
+        with self._mutex:
+            holder = self._holder
+            if holder is strand or holder is None:
+                return
+            seen = (self._turns, *_place(holder))
+            if seen != self._seen:
+                self._seen, self._seen_at = seen, _monotonic()
+            elif _monotonic() - self._seen_at >= PATIENCE:
+                self.degraded += 1
+                holder.astray = True
+                self._give(self._pop() or strand)
+
+
+def _place(strand: Strand) -> tuple[object, ...]:
+    """Where a strand's code is: two equal answers say that it stands still."""
+    frame = sys._current_frames().get(strand.ident or 0)
+    return (strand.ticket, id(frame), frame.f_lasti if frame else None)

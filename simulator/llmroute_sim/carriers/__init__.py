@@ -1,0 +1,1 @@
+"""Carriers: how an exchange becomes bytes on a connection."""

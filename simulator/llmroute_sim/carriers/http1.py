@@ -1,0 +1,288 @@
+"""The provider's half of one HTTP/1.1 connection, without the connection.
+
+Bytes of the client go in by :meth:`Connection.feed`; what the exchange decides comes out through a
+:class:`Line`, which is all that a carrier has to bring. Requests are parsed by httptools; answers
+are written here, because no server library would agree to write what our faults need.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Protocol
+
+import httptools
+
+from llmroute_sim.history import current_call
+from llmroute_sim.wire import Abort, Address, Data, Door, Exchange, Framing, Head, Request, Wait
+
+__all__ = ("MARKER", "Connection", "Line", "Timer")
+
+MARKER = "x-llmroute-call"
+"""The request header by which a program without our context says which call it belongs to."""
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+} | {529: "HTTP/1.1 529 Overloaded\r\n"}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Timer(Protocol):
+    """Something that will happen, unless it is cancelled."""
+
+    def cancel(self) -> None:
+        """Let it not happen."""
+
+
+class Line(Protocol):
+    """What a carrier does for a connection. After ``end`` or ``reset`` nothing more is asked."""
+
+    def send(self, segment: bytes) -> None:
+        """Give the client one segment."""
+
+    def end(self) -> None:
+        """End our side in an orderly way."""
+
+    def reset(self) -> None:
+        """Tear the connection down: the client's next read or write fails."""
+
+    def later(self, seconds: float, then: Callable[[], None]) -> Timer:
+        """Run something after so many seconds of the carrier's clock."""
+
+
+class Connection:
+    """Plays exchanges onto a line, one after the other.
+
+    An exchange is taken from one event at a time and only when its moment has come, so quotas and
+    faults are decided then, and a client that leaves leaves the rest undecided. An exception of the
+    door's own resets the line and goes on to whoever fed or timed us.
+    """
+
+    __slots__ = (
+        "_address", "_body", "_door", "_exchange", "_fields", "_framing", "_head", "_headers", "_keep",
+        "_line", "_open", "_parser", "_remaining", "_requests", "_target", "_timer",
+    )  # fmt: skip
+
+    def __init__(self, door: Door, address: Address, line: Line) -> None:
+        self._door = door
+        self._address = address
+        self._line = line
+        self._open = True
+        self._parser = httptools.HttpRequestParser(self)
+        self._requests: deque[tuple[Request, bool]] = deque()
+        self._exchange: Exchange | None = None
+        self._timer: Timer | None = None
+        self._keep = True
+        self._head = b""
+        self._framing = Framing.LENGTH
+        self._remaining = 0
+        self._target = b""
+        self._headers: list[tuple[str, str]] = []
+        self._fields: tuple[tuple[str, str], ...] = ()
+        self._body: list[bytes] = []
+
+    # -- what the carrier calls
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the client; a request that becomes complete is answered at once."""
+        if not self._open:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # An offer of another protocol may be ignored: the request itself is complete.
+            self._parser = httptools.HttpRequestParser(self)
+            rest = data[upgrade.args[0] :]
+            if self._exchange is None:
+                self._advance()
+            if rest:
+                self.feed(rest)
+            return
+        except httptools.HttpParserCallbackError:
+            raise  # ours, not the client's
+        except httptools.HttpParserError:
+            if self._exchange is None:
+                self._line.send(_BAD_REQUEST)
+            self._finish()
+            return
+        if self._exchange is None:
+            self._advance()
+
+    def left(self) -> None:
+        """The client closed its side: whatever is not yet performed never happens."""
+        self._stop()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being answered."""
+        return self._exchange is None
+
+    @property
+    def address(self) -> Address:
+        """Where the client dialled."""
+        return self._address
+
+    # -- what httptools calls
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._target, self._headers, self._body = b"", [], []
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or one trailer."""
+        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._fields = tuple(self._headers)  # before trailers join the list
+        if ("expect", "100-continue") in self._fields and self._exchange is None:
+            self._line.send(_CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body, its framing taken off."""
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete, and waits for its turn."""
+        parser = self._parser
+        call = current_call()
+        request = Request(
+            parser.get_method().decode("ascii"),
+            self._target.decode("latin-1"),
+            self._fields,
+            b"".join(self._body),
+            self._address,
+            call,
+        )
+        if call is None and (marked := request.header(MARKER)) is not None:
+            request = replace(request, call=marked)
+        self._requests.append((request, parser.should_keep_alive()))
+
+    # -- playing
+
+    def _advance(self) -> None:
+        """Go on with the answer at hand, then with what else was asked, until one has to wait."""
+        try:
+            if self._exchange is not None:
+                self._play()
+            while self._exchange is None and self._requests:
+                request, self._keep = self._requests.popleft()
+                self._framing, self._remaining = Framing.LENGTH, 0
+                self._exchange = self._door.open(request)
+                if request.method == "HEAD":
+                    self._exchange, self._keep = _without_body(self._exchange), False
+                self._play()
+        except Exception:
+            self._stop()
+            self._line.reset()
+            raise
+
+    def _resume(self) -> None:
+        self._timer = None
+        self._advance()
+
+    def _play(self) -> None:
+        exchange, line = self._exchange, self._line
+        assert exchange is not None
+        for event in exchange:
+            match event:
+                case Data():
+                    self._send(event)
+                case Head():
+                    self._begin(event)
+                case Wait(seconds=seconds):
+                    self._flush_head()
+                    if math.isfinite(seconds):
+                        self._timer = line.later(seconds, self._resume)
+                    return
+                case Abort(kind=kind):
+                    self._flush_head()
+                    self._stop()
+                    if kind == "end":
+                        line.end()
+                    else:
+                        line.reset()
+                    return
+        if self._exchange is exchange:  # else the client left while it was played
+            self._complete()
+
+    def _begin(self, head: Head) -> None:
+        self._framing = framing = head.framing
+        status = head.status
+        lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"]
+        lines += [f"{name}: {value}\r\n" for name, value in head.headers]
+        if framing is Framing.LENGTH:
+            self._remaining = head.length or 0
+            lines.append(f"content-length: {self._remaining}\r\n")
+        elif framing is Framing.CHUNKED:
+            lines.append("transfer-encoding: chunked\r\n")
+        if framing is Framing.CLOSE or not self._door.keeps(self._address):
+            self._keep = False
+        if not self._keep:
+            lines.append("connection: close\r\n")
+        lines.append("\r\n")
+        self._head = "".join(lines).encode("latin-1")
+
+    def _send(self, data: Data) -> None:
+        body = data.body
+        if self._framing is Framing.CHUNKED and not data.raw:
+            if not body:
+                return  # a chunk of nothing would end the body
+            body = b"%x\r\n%b\r\n" % (len(body), body)
+        else:
+            self._remaining -= len(body)
+        if self._head:
+            # A whole body travels with its head, a stream's head alone, as servers do it.
+            if data.part == "body":
+                body = self._head + body
+            else:
+                self._line.send(self._head)
+            self._head = b""
+        if body:
+            self._line.send(body)
+
+    def _flush_head(self) -> None:
+        if self._head:
+            self._line.send(self._head)
+            self._head = b""
+
+    def _complete(self) -> None:
+        """The exchange ran to its end: close the framing, then the connection or not."""
+        self._exchange = None
+        self._flush_head()
+        if self._framing is Framing.CHUNKED:
+            self._line.send(b"0\r\n\r\n")
+        if not self._keep or self._remaining != 0:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._stop()
+        self._line.end()
+
+    def _stop(self) -> None:
+        self._open = False
+        self._requests.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            exchange.close()
+
+
+def _without_body(exchange: Exchange) -> Exchange:
+    """The answer to HEAD: the same head, whose length is then not a lie."""
+    try:
+        for event in exchange:
+            if not isinstance(event, Data) or event.raw:
+                yield event
+    finally:
+        exchange.close()

@@ -1,0 +1,85 @@
+"""Which world is open in this process, and whether the running thread is in it.
+
+Every patched function asks here on every call, so a patch that outlives its world, or is met by a
+thread that does not belong to it, does what the original did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import get_ident
+from typing import TYPE_CHECKING
+
+from llmroute_sim.baton import Baton, Strand
+from llmroute_sim.clock import Clock
+
+if TYPE_CHECKING:
+    from llmroute_sim.carriers.loop import Adoption
+    from llmroute_sim.carriers.network import Network
+
+__all__ = ("Inside", "Unsupported", "aside", "here", "inside", "opened")
+
+
+class Unsupported(RuntimeError):
+    """Something that cannot take part in a world of this process, and what to do instead."""
+
+
+@dataclass(slots=True)
+class Inside:
+    """An open world, as the patched functions see it."""
+
+    clock: Clock
+    network: Network
+    baton: Baton
+    members: dict[int, Strand]
+    loops: dict[asyncio.AbstractEventLoop, Adoption] = field(default_factory=dict)
+
+
+_open: Inside | None = None
+
+
+def here() -> Inside | None:
+    """The open world, if the running thread is in it."""
+    world = _open
+    if world is None or get_ident() not in world.members:
+        return None
+    return world
+
+
+def opened() -> Inside | None:
+    """The open world, whichever thread asks."""
+    return _open
+
+
+@contextmanager
+def inside(world: Inside) -> Iterator[None]:
+    """Let a world be the open one.
+
+    Raises ``RuntimeError`` if another is: wall clock and patches belong to the whole process.
+    """
+    global _open
+    if _open is not None:
+        raise RuntimeError(
+            "a world is already open in this process: close it before the next one is opened "
+            "(in a test: request the fixture once, and open no second world beside it)"
+        )
+    _open = world
+    try:
+        yield
+    finally:
+        _open = None
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Take the running thread out of its world for something that must really happen."""
+    world, ident = _open, get_ident()
+    strand = world.members.pop(ident, None) if world is not None else None
+    try:
+        yield
+    finally:
+        if world is not None and strand is not None and not world.baton.over:
+            world.members[ident] = strand

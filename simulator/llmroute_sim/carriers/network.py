@@ -1,0 +1,177 @@
+"""The network of a world: which hosts it has, where they are, and what a dial meets.
+
+Every host has one address in 127.0.0.0/8, the same for the whole process, since clients remember
+what a name resolved to for longer than a world lasts. A connection that slips past the seams is
+thus refused by this machine at worst, and leaves it in no case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import math
+import os
+from collections.abc import Callable, Generator
+from typing import Protocol
+from weakref import WeakSet
+
+from llmroute_sim.clock import Clock
+from llmroute_sim.history import current_call
+from llmroute_sim.wire import Abort, Address, Door, Wait
+
+__all__ = ("Ending", "Line", "Network", "fake_address")
+
+Ending = Abort | None
+"""How a dialled connection begins: None, or already ended."""
+
+_FIRST = int(ipaddress.IPv4Address("127.77.0.1"))
+_address_of: dict[str, str] = {}
+_host_at: dict[str, str] = {}
+
+
+def fake_address(host: str) -> str:
+    """The address of a host in this process."""
+    address = _address_of.get(host)
+    if address is None:
+        address = str(ipaddress.IPv4Address(_FIRST + len(_address_of)))
+        _address_of[host] = address
+        _host_at[address] = host
+    return address
+
+
+class Line(Protocol):
+    """A connection, as far as the network must know it."""
+
+    address: Address
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being answered on it."""
+
+    def drop(self) -> None:
+        """The provider ends it."""
+
+    def bury(self) -> None:
+        """The world is over; nothing may be carried any more."""
+
+
+class Network:
+    """Connections of one world's clients to its hosts."""
+
+    def __init__(self, door: Door, clock: Clock) -> None:
+        self.door = door
+        self.clock = clock
+        self._lines: WeakSet[Line] = WeakSet()
+        on_inject: list[Callable[[], None]] | None = getattr(door, "on_inject", None)
+        if on_inject is not None:
+            on_inject.append(self.drop_idle)
+
+    def place(self, host: object, port: object) -> Address | None:
+        """Where a client that names this host is going, or None if that is left to the machine:
+        loopback, and whatever is not a host and a port at all."""
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        if not isinstance(name, str) or not name:
+            return None
+        name = name.rstrip(".").lower()
+        name = _host_at.get(name, name)
+        if not self.door.knows(name) and _is_loopback(name):
+            return None
+        try:
+            number = int(port) if isinstance(port, int | str | bytes) else 0
+        except ValueError:
+            number = {"https": 443, "http": 80}.get(str(port), 0)
+        return Address(name, number)
+
+    def joined(self, line: Line) -> None:
+        """Count a connection in."""
+        self._lines.add(line)
+
+    def drop_idle(self) -> None:
+        """End the idle connections that no longer survive, so that the next request dials anew."""
+        for line in list(self._lines):
+            if line.idle and not self.door.keeps(line.address):
+                line.drop()
+
+    def close(self) -> None:
+        """The world is over: a client that is kept must find its connections dead."""
+        on_inject: list[Callable[[], None]] | None = getattr(self.door, "on_inject", None)
+        if on_inject is not None and self.drop_idle in on_inject:
+            on_inject.remove(self.drop_idle)
+        for line in list(self._lines):
+            line.bury()
+        self._lines.clear()
+
+    # -- dialling
+
+    def dial(self, address: Address, timeout: float | None) -> Ending:
+        """Dial, blocking. Raises what the operating system would: ``TimeoutError``,
+        ``ConnectionRefusedError``."""
+        clock = self.clock
+        until = math.inf if timeout is None else clock.now() + timeout
+        dialling = self._dialling(address)
+        try:
+            for seconds in dialling:
+                left = until - clock.now()
+                if seconds >= left:
+                    clock.block(clock.waiter(), left)
+                    raise TimeoutError("timed out")
+                clock.block(clock.waiter(), seconds)
+        except _Answer as answer:
+            return answer.ending
+        finally:
+            dialling.close()
+        return None
+
+    async def dial_async(self, address: Address) -> Ending:
+        """The same in a coroutine, whose caller brings the timeout."""
+        dialling = self._dialling(address)
+        try:
+            for seconds in dialling:
+                if math.isinf(seconds):
+                    await asyncio.get_running_loop().create_future()
+                await asyncio.sleep(seconds)
+        except _Answer as answer:
+            return answer.ending
+        finally:
+            dialling.close()
+        return None
+
+    def _dialling(self, address: Address) -> Generator[float, None, None]:
+        call = current_call()
+        if not self.door.knows(address.host):
+            self.door.stray(address, call)
+            raise ConnectionRefusedError(
+                errno.ECONNREFUSED,
+                f"{os.strerror(errno.ECONNREFUSED)}: {address.host}:{address.port} is not "
+                "simulated, and nothing leaves this machine",
+            )
+        exchange = self.door.connect(address, call)
+        try:
+            for event in exchange:
+                match event:
+                    case Wait(seconds=seconds):
+                        yield seconds
+                    case Abort(kind="refused"):
+                        raise ConnectionRefusedError(
+                            errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)
+                        )
+                    case Abort():
+                        raise _Answer(event)
+        finally:
+            exchange.close()
+
+
+class _Answer(Exception):  # noqa: N818 - not an error: how a dial that was accepted goes on
+    def __init__(self, ending: Abort) -> None:
+        self.ending = ending
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        found = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return found.is_loopback or found.is_unspecified

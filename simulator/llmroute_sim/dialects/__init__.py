@@ -1,0 +1,72 @@
+"""Wire formats. A dialect parses a request into a prompt, and renders an answer or a refusal as its
+provider would; it knows no fault, no clock and no history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from llmroute_sim.prompt import Answer, Operation, Prompt, Refusal
+from llmroute_sim.quotas import Room
+from llmroute_sim.wire import Data, Event, Headers, Request
+
+__all__ = ("Dialect", "Unreadable", "find")
+
+
+class Unreadable(Exception):
+    """The request is not one that the provider accepts; ``refusal`` is what it says to that."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.kind)
+        self.refusal = refusal
+
+
+class Dialect(Protocol):
+    """One wire format."""
+
+    @property
+    def name(self) -> str:
+        """What catalogue entries call it."""
+        ...
+
+    def operation(self, method: str, path: str) -> Operation | None:
+        """What a method and path ask for, wherever the API is mounted; None if nothing we speak."""
+        ...
+
+    def key(self, request: Request) -> str | None:
+        """The API key of a request, None if it carries none."""
+        ...
+
+    def parse(self, operation: Operation, request: Request) -> Prompt:
+        """Understand a request. Raises :class:`Unreadable`."""
+        ...
+
+    def answer(self, prompt: Prompt, answer: Answer, headers: Headers) -> Iterator[Event]:
+        """Render an answer as a head and its data, JSON or streamed as the prompt asks. ``headers``
+        are the provider's own beside content-type: request id, limits, date."""
+        ...
+
+    def refuse(self, refusal: Refusal, request_id: str, headers: Headers) -> Iterator[Event]:
+        """Render a refusal as the provider's status, headers and body."""
+        ...
+
+    def refuse_midway(self, refusal: Refusal, request_id: str) -> Data:
+        """Render a refusal as an event inside a stream that began with 200."""
+        ...
+
+    def garbled(self) -> bytes:
+        """A malformed event of this format's streams."""
+        ...
+
+    def headers(self, request_id: str, room: Room | None) -> Headers:
+        """The provider's own headers: the request id, and what room is left under the quotas."""
+        ...
+
+
+def find(name: str) -> Dialect:
+    """The dialect of a name. Raises ``KeyError`` for an unknown one."""
+    from llmroute_sim.dialects.anthropic import Anthropic
+    from llmroute_sim.dialects.openai import OpenAI
+
+    known: dict[str, Dialect] = {dialect.name: dialect for dialect in (OpenAI(), Anthropic())}
+    return known[name]

@@ -1,0 +1,65 @@
+"""JSON as providers read and write it: strictly, once, and so that equal questions are equal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from hashlib import blake2b
+from json.encoder import encode_basestring
+from typing import Any
+
+__all__ = ("canonical", "digest", "encoded", "kind_of", "quoted", "read")
+
+
+def _not_json(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_not_json).decode
+
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""A value as JSON in the one form that neither key order nor spacing changes."""
+
+quoted = encode_basestring
+"""A string as a JSON string, characters beyond ASCII left as they are."""
+
+
+def read(body: bytes) -> Any:
+    """A request body as the value it is. Raises ``ValueError`` saying why it is not JSON; Python's
+    extensions of JSON (NaN, Infinity) are not."""
+    try:
+        return _decode(body.decode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def encoded(text: str) -> bytes:
+    """JSON text as bytes. Half a surrogate pair, which a client can send as an escape and UTF-8
+    cannot carry, becomes the same escape again."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def digest(operation: str, body: Mapping[str, Any], without: Collection[str]) -> str:
+    """32 hex digits that are equal exactly when two bodies ask for the same answer, whatever the
+    order of their keys; ``without`` names the fields that no answer depends on."""
+    asked = canonical({key: value for key, value in body.items() if key not in without})
+    return blake2b(asked.encode(), digest_size=16, person=operation.encode()).hexdigest()
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, with its article, as error messages say it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case str():
+            return "a string"
+        case int():
+            return "an integer"
+        case float():
+            return "a decimal"
+        case list():
+            return "an array"
+        case _:
+            return "an object"

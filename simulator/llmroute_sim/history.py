@@ -1,0 +1,321 @@
+"""What happened: calls as the caller saw them, attempts as the providers saw them.
+
+Append-only, and the only thing that a contract may read. It can be saved and judged again in a
+process that has neither the router nor the simulator's world. It never holds an API key, a prompt
+or an answer: keys are fingerprints, prompts are digests, and of an answer only the coined words
+remain that tell which attempt produced it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias, TypeVar
+
+__all__ = (
+    "Attempt",
+    "Call",
+    "Failure",
+    "History",
+    "Stray",
+    "current_call",
+    "fingerprint",
+    "inside_call",
+)
+
+_call: ContextVar[str | None] = ContextVar("llmroute_call", default=None)
+
+CallOutcome: TypeAlias = Literal["open", "answered", "failed", "hung", "left"]
+
+_Entry = TypeVar("_Entry")
+
+_WORD = re.compile(r"[a-z]+")
+
+
+def current_call() -> str | None:
+    """The id of the call that the running code belongs to, if its context knows one."""
+    return _call.get()
+
+
+@contextmanager
+def inside_call(call: str) -> Iterator[None]:
+    """Let everything that this context starts belong to a call."""
+    token = _call.set(call)
+    try:
+        yield
+    finally:
+        _call.reset(token)
+
+
+def fingerprint(secret: str | bytes) -> str:
+    """Eight hex digits that tell two secrets apart and give neither away."""
+    data = secret.encode() if isinstance(secret, str) else secret
+    return hashlib.blake2b(data, digest_size=4, person=b"llmroute").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a call raised: the class names of the exception and its bases, the HTTP status that it
+    carries, if any, and its message with anything like a key taken out."""
+
+    kinds: tuple[str, ...]
+    status: int | None = None
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Call:
+    """One thing the application asked, and what it got: the caller's view.
+
+    Times are virtual seconds since the world began. ``entry`` is the way in (``chat``,
+    ``embeddings``, ...), ``group`` the name that was asked for, ``request`` a digest of all that
+    the caller asked, ``question`` of its text alone: two calls ask the same exactly when ``request``
+    is equal, and nearly the same when only ``question`` is. ``marks`` are the
+    coined words found in the answer, in order. ``finish`` is the finish reason the caller was
+    shown, None where the answer has no place for one; ``cost`` what the router said it cost (USD).
+    """
+
+    id: str
+    started: float
+    entry: str = "call"
+    group: str | None = None
+    stream: bool = False
+    sync: bool = True
+    request: str = ""
+    question: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    ended: float | None = None
+    outcome: CallOutcome = "open"
+    failure: Failure | None = None
+    first_token: float | None = None
+    marks: tuple[str, ...] = ()
+    finish: str | None = None
+    cost: Decimal | None = None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One request that reached a simulated provider, and what it got: the provider's view.
+
+    ``call`` is the call it belongs to, None where nothing told; ``ordinal`` counts within the call
+    from 1; ``via`` is the attempt of a hosted gateway that made this one. ``place`` is the short
+    name used in a path, ``deployment`` the host that was dialled. ``outcome`` is the status, or
+    ``refused``, ``silence``, ``reset``, ``end``, or the status with what became of the body
+    (``200-cut``, ``200-reset``, ``200-stall``, ``200-error``, ``200-unfinished``). ``faults`` names
+    the incidents that acted on it. ``retry_after`` is the hint the client was given (seconds).
+    ``spent`` is what the provider charged (USD), for ``tokens_in`` and ``tokens_out`` tokens;
+    ``billed_as_stated`` says that the token counts were set by the scenario. ``head``,
+    ``first_token`` and ``last`` are when the head, the first and the last segment of the body were
+    performed. ``marks`` are all
+    coined words of the whole answer; ``complete`` says that all of it was performed, ``left`` that the
+    client went away before.
+    """
+
+    id: str
+    call: str | None
+    ordinal: int
+    started: float
+    place: str
+    provider: str
+    deployment: str
+    via: str | None = None
+    region: str | None = None
+    model: str | None = None
+    key: str | None = None
+    operation: str | None = None
+    stream: bool = False
+    prompt: str | None = None
+    request: str | None = None
+    ended: float | None = None
+    status: int | None = None
+    outcome: str = "open"
+    error: str | None = None
+    faults: tuple[str, ...] = ()
+    retry_after: float | None = None
+    head: float | None = None
+    first_token: float | None = None
+    last: float | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    billed_as_stated: bool = False
+    spent: Decimal = Decimal(0)
+    marks: tuple[str, ...] = ()
+    complete: bool = False
+    left: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the provider gave a whole answer."""
+        return self.complete and self.status == 200
+
+    @property
+    def step(self) -> str:
+        """``place:outcome``, as a path shows it."""
+        return f"{self.place}:{self.outcome}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A connection to a host that is not simulated. It was refused."""
+
+    at: float
+    host: str
+    port: int
+    call: str | None = None
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that ran, in the order in which it began.
+
+    ``clock`` says on what clock: ``virtual``, ``real``, or ``virtual, degraded`` and the like.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
+    clock: str = "virtual"
+    _ordinals: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    # -- writing
+
+    def begin_call(self, at: float, **seen: Any) -> Call:
+        """Record that the application asked something; the caller fills in what it got."""
+        call = Call(f"c{len(self.calls) + 1}", _tidy(at), **seen)
+        self.calls.append(call)
+        return call
+
+    def begin_attempt(self, at: float, call: str | None, **seen: Any) -> Attempt:
+        """Record that a request reached a provider."""
+        ordinal = 0
+        if call is not None:
+            ordinal = self._ordinals[call] = self._ordinals.get(call, 0) + 1
+        attempt = Attempt(f"a{len(self.attempts) + 1}", call, ordinal, _tidy(at), **seen)
+        self.attempts.append(attempt)
+        return attempt
+
+    def add_stray(self, at: float, host: str, port: int, call: str | None) -> None:
+        """Record a connection to a host that is not simulated."""
+        self.strays.append(Stray(_tidy(at), host, port, call))
+
+    # -- reading
+
+    @property
+    def path(self) -> list[str]:
+        """``place:outcome`` of every attempt, in order."""
+        return [attempt.step for attempt in self.attempts]
+
+    def of(self, call: Call) -> list[Attempt]:
+        """The attempts that belong to a call, in order."""
+        return [attempt for attempt in self.attempts if attempt.call == call.id]
+
+    @property
+    def untied(self) -> list[Attempt]:
+        """Attempts that no call is known to have made."""
+        return [attempt for attempt in self.attempts if attempt.call is None]
+
+    def marks_in(self, text: str) -> tuple[str, ...]:
+        """The coined words in a text, in order: which attempts it came from."""
+        known = {mark for attempt in self.attempts for mark in attempt.marks}
+        return tuple(word for word in _WORD.findall(text) if word in known)
+
+    def sources(self, call: Call) -> tuple[Attempt, ...]:
+        """The attempts whose words the answer of a call carries, in order of appearance."""
+        owner = {mark: attempt for attempt in self.attempts for mark in attempt.marks}
+        found: dict[str, Attempt] = {}
+        for mark in call.marks:
+            if mark in owner:
+                found.setdefault(owner[mark].id, owner[mark])
+        return tuple(found.values())
+
+    # -- keeping
+
+    def digest(self) -> str:
+        """A digest of what happened, in canonical order, without anything drawn by the machine."""
+        lines = [
+            (_tidy(a.started), a.call or "", a.ordinal, "attempt", a.place, a.model, a.operation,
+             a.stream, a.outcome, a.prompt, a.tokens_in, a.tokens_out, a.faults, a.ended)
+            for a in self.attempts
+        ] + [
+            (_tidy(c.started), c.id, -1, "call", c.entry, c.group, c.stream, c.outcome, c.ended,
+             c.failure.kinds[:1] if c.failure else (), c.finish, len(c.marks))
+            for c in self.calls
+        ] + [(_tidy(s.at), s.call or "", -2, "stray", s.host, s.port) for s in self.strays]  # fmt: skip
+        text = json.dumps(sorted(lines, key=lambda line: (line[0], line[1], line[2])), default=str)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """A form that JSON can hold: money as strings, times in virtual seconds."""
+        return {
+            "clock": self.clock,
+            "calls": [_plain(asdict(call)) for call in self.calls],
+            "attempts": [_plain(asdict(attempt)) for attempt in self.attempts],
+            "strays": [asdict(stray) for stray in self.strays],
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> History:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises ``ValueError`` naming the entry that is not of this form.
+        """
+        history = cls(clock=saved.get("clock", "virtual"))
+        history.calls = _read_all(saved, "calls", _read_call)
+        history.attempts = _read_all(saved, "attempts", _read_attempt)
+        history.strays = _read_all(saved, "strays", _read_stray)
+        return history
+
+
+def _tidy(moment: float) -> float:
+    """Microseconds are as exact as a virtual second needs to be; the rest is float dust."""
+    return round(moment, 6)
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    for key, value in entry.items():
+        if isinstance(value, Decimal):
+            entry[key] = str(value)
+        elif isinstance(value, tuple):
+            entry[key] = list(value)
+    return entry
+
+
+def _tuples(entry: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {key: tuple(value) if key in names else value for key, value in entry.items()}
+
+
+def _read_all(
+    saved: Mapping[str, Any], kind: str, read: Callable[[Mapping[str, Any]], _Entry]
+) -> list[_Entry]:
+    found = []
+    for number, entry in enumerate(saved.get(kind, ())):
+        try:
+            found.append(read(entry))
+        except (TypeError, KeyError, ValueError, AttributeError, ArithmeticError) as error:
+            raise ValueError(f"{kind}[{number}]: {error}") from error
+    return found
+
+
+def _read_call(entry: Mapping[str, Any]) -> Call:
+    fields = _tuples(entry, {"marks"})
+    if fields.get("failure") is not None:
+        fields["failure"] = Failure(**_tuples(fields["failure"], {"kinds"}))
+    if fields.get("cost") is not None:
+        fields["cost"] = Decimal(fields["cost"])
+    return Call(**fields)
+
+
+def _read_attempt(entry: Mapping[str, Any]) -> Attempt:
+    fields = _tuples(entry, {"marks", "faults"})
+    fields["spent"] = Decimal(fields.get("spent", 0))
+    return Attempt(**fields)
+
+
+def _read_stray(entry: Mapping[str, Any]) -> Stray:
+    return Stray(**entry)

@@ -1,0 +1,121 @@
+"""Who answers: providers and their hosts, models, prices and context windows.
+
+Providers are data (``llmroute_data/providers``). Prices and windows come from the genai-prices
+package (MIT), whose release dates them; a configuration that names prices of its own overrides them.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any
+
+from llmroute_sim.names import Unknown
+from llmroute_sim.prompt import Usage
+
+__all__ = ("Model", "Provider", "Tariff", "load", "model", "provider", "providers")
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What tokens cost, in USD per token."""
+
+    input: Decimal = Decimal(0)
+    output: Decimal = Decimal(0)
+
+    def charge(self, usage: Usage) -> Decimal:
+        """The price of an answer in USD."""
+        return self.input * usage.input + self.output * usage.output
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as its provider sells it. ``window`` is the context window in tokens, None where the
+    catalogue does not know it."""
+
+    name: str
+    tariff: Tariff = Tariff()
+    window: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A company that serves models: its hosts, the format it speaks, and the terms of its endpoint
+    (jurisdiction, retention in days, whether inputs train models, attestations)."""
+
+    name: str
+    title: str
+    dialect: str
+    hosts: tuple[str, ...]
+    base_path: str = ""
+    prices: str | None = None
+    source: str = ""
+    as_of: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load(name: str, text: str) -> Provider:
+    """Read one provider from TOML. Raises ``Unknown`` for a key that does not exist."""
+    entry = tomllib.loads(text)
+    known = {
+        "title", "dialect", "hosts", "base-path", "prices", "as-of", "source", "environment", "terms",
+    }  # fmt: skip
+    for key in entry:
+        if key not in known:
+            raise Unknown(f"key of the provider {name}", key, known)
+    return Provider(
+        name,
+        entry["title"],
+        entry["dialect"],
+        tuple(entry["hosts"]),
+        entry.get("base-path", ""),
+        entry.get("prices"),
+        entry.get("source", ""),
+        str(entry.get("as-of", "")),
+        entry.get("environment", {}),
+        entry.get("terms", {}),
+    )
+
+
+@functools.cache
+def providers() -> Mapping[str, Provider]:
+    """Every shipped provider by its name."""
+    folder = files("llmroute_data").joinpath("providers")
+    found = {}
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+        name, dot, ending = entry.name.rpartition(".")
+        if dot and ending == "toml":
+            found[name] = load(name, entry.read_text("utf-8"))
+    return found
+
+
+def provider(name: str) -> Provider:
+    """The provider of a name. Raises ``Unknown``."""
+    found = providers().get(name)
+    if found is None:
+        raise Unknown("provider", name, providers())
+    return found
+
+
+def model(provider: Provider, name: str) -> Model | None:
+    """What the catalogue knows of a provider's model, None if it knows nothing."""
+    return None if provider.prices is None else _catalogued(provider.prices, name)
+
+
+@functools.lru_cache(maxsize=512)
+def _catalogued(seller: str, name: str) -> Model | None:
+    from genai_prices import Usage as Tokens
+    from genai_prices import calc_price
+
+    try:
+        # One token: prices that rise with the length of the prompt start with their base.
+        read = calc_price(Tokens(input_tokens=1), name, provider_id=seller)
+        wrote = calc_price(Tokens(output_tokens=1), name, provider_id=seller)
+    except LookupError:
+        return None
+    return Model(name, Tariff(read.total_price, wrote.total_price), read.model.context_window)

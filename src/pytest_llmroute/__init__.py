@@ -1,0 +1,1 @@
+"""Prove that LLM routing works: an offline world of providers, and a judge of routing promises."""

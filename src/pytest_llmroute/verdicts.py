@@ -1,0 +1,41 @@
+"""Verdicts: kept, broken or untested, with the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from llmroute_sim.history import History
+from pytest_llmroute.contracts import Observation
+from pytest_llmroute.promises import Promise
+
+__all__ = ("Outcome", "Verdict", "judge")
+
+Outcome: TypeAlias = Literal["kept", "broken", "untested"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a history says of a promise. ``reason`` says why nothing could be said."""
+
+    promise: Promise
+    outcome: Outcome
+    observations: tuple[Observation, ...] = ()
+    reason: str = ""
+
+    @property
+    def violations(self) -> tuple[Observation, ...]:
+        """The observations that break the promise."""
+        return tuple(seen for seen in self.observations if not seen.kept)
+
+
+def judge(promise: Promise, history: History) -> Verdict:
+    """Judge a promise by a history: broken by one broken observation, kept by kept ones alone,
+    untested without any."""
+    observations = tuple(promise.contract.check(history))
+    if not observations:
+        return Verdict(
+            promise, "untested", (), "nothing came of the history that the rule is about"
+        )
+    broken = any(not seen.kept for seen in observations)
+    return Verdict(promise, "broken" if broken else "kept", observations)

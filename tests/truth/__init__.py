@@ -1,0 +1,1 @@
+"""The truth matrix: what clients raise over genuine loopback TCP, and over bytes in memory."""

@@ -1,0 +1,120 @@
+"""One cell: a client, a fault and a kind of body, performed by a carrier."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+from llmroute_sim.carriers.tcp import serve
+from llmroute_sim.wire import Address
+
+from .clients import CLIENTS
+from .scripts import FAULTS, TOKEN, Scripted
+
+SCALE = 0.012
+GAP = 0.002
+TIMEOUT = 30.0
+HANGS_AFTER = 250.0
+"""Scripted seconds after which a client that has not given up never will."""
+
+HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    client: str
+    fault: str
+    stream: bool
+
+    def __str__(self) -> str:
+        return f"{self.client}: {self.fault}, {'stream' if self.stream else 'JSON'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The class of the exception and those of its causes, outermost first; none if it went well;
+    ``hangs`` in their place. And how many tokens had been delivered by then."""
+
+    kinds: tuple[str, ...]
+    tokens: int
+
+    def __str__(self) -> str:
+        return f"{' < '.join(self.kinds) or 'ok'} ({self.tokens} tokens)"
+
+
+def cells(client: str) -> list[Cell]:
+    return [Cell(client, fault, stream) for fault in FAULTS for stream in (False, True)]
+
+
+def over_tcp(cell: Cell, scale: float = SCALE) -> Outcome:
+    """In real time, all seconds scaled, over a genuine loopback connection."""
+    dialect = CLIENTS[cell.client].dialect
+    address = Address(HOSTS[dialect])
+    door = Scripted(dialect, cell.fault, cell.stream)
+    with serve(door, listeners=[address], time_scale=scale, segment_gap=GAP) as server:
+        return _ask(cell, f"{server.url(address)}/v1", scale)
+
+
+def in_memory(cell: Cell) -> Outcome:
+    """On the virtual clock, to the host of the provider, over bytes in memory."""
+    from llmroute_sim.carriers import memory
+    from llmroute_sim.clock import Clock
+
+    dialect = CLIENTS[cell.client].dialect
+    door = Scripted(dialect, cell.fault, cell.stream)
+    with memory.in_memory(door, Clock()):
+        return _ask(cell, f"http://{HOSTS[dialect]}/v1", 1.0)
+
+
+def _ask(cell: Cell, base: str, scale: float) -> Outcome:
+    heard: list[str] = []
+    kinds: tuple[str, ...] = ()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what clients leave open is not under test
+            asked = CLIENTS[cell.client].ask(base, cell.stream, TIMEOUT * scale)
+            if isinstance(asked, AsyncIterator):
+                asyncio.run(_listen_async(asked, heard, HANGS_AFTER * scale))
+            else:
+                _listen(asked, heard)
+    except Exception as error:
+        kinds = _kinds(error)
+    return Outcome(kinds, "".join(heard).count(TOKEN))
+
+
+def _listen(asked: Iterator[str], heard: list[str]) -> None:
+    for piece in asked:
+        heard.append(piece)
+
+
+class Hangs(Exception):
+    """Nobody will ever answer, and the client does not know it."""
+
+
+async def _listen_async(asked: AsyncIterator[str], heard: list[str], patience: float) -> None:
+    async def listen() -> None:
+        async for piece in asked:
+            heard.append(piece)
+
+    task = asyncio.ensure_future(listen())
+    done, _ = await asyncio.wait({task}, timeout=patience)
+    if not done:
+        task.cancel()
+        await asyncio.wait({task})
+        raise Hangs
+    task.result()
+
+
+def _kinds(error: BaseException) -> tuple[str, ...]:
+    if isinstance(error, Hangs):
+        return ("hangs",)
+    kinds: list[str] = []
+    link: BaseException | None = error
+    while link is not None and len(kinds) < 5:
+        kind = type(link)
+        package = kind.__module__.partition(".")[0]
+        kinds.append(kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}")
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return tuple(kinds)
