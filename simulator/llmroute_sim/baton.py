@@ -146,6 +146,14 @@ class Baton:
                 del self.members[strand.ident]
             self._retire(strand)
 
+    def watch(self, strand: Strand, waiter: Waiter) -> bool:
+        """Release a waiter when a strand ends. False if it has."""
+        with self._mutex:
+            alive = strand.ticket in self._alive
+            if alive:
+                strand.watchers.append(waiter)
+        return alive
+
     def strands(self) -> Iterator[Strand]:
         """All that have not ended, by ticket."""
         return iter(sorted(self._alive.values(), key=lambda strand: strand.ticket))

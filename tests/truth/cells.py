@@ -115,6 +115,8 @@ def _kinds(error: BaseException) -> tuple[str, ...]:
     while link is not None and len(kinds) < 5:
         kind = type(link)
         package = kind.__module__.partition(".")[0]
-        kinds.append(kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}")
+        kinds.append(
+            kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
+        )
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return tuple(kinds)

@@ -105,10 +105,16 @@ class Connection:
         except httptools.HttpParserCallbackError:
             raise  # ours, not the client's
         except httptools.HttpParserError:
-            if self._exchange is None:
+            # What was asked before is answered still; bytes after a "close" end up here too.
+            self._open = False
+            if self._requests:
+                self._requests[-1] = (self._requests[-1][0], False)
+            elif self._exchange is not None:
+                self._keep = False
+            else:
                 self._line.send(_BAD_REQUEST)
-            self._finish()
-            return
+                self._finish()
+                return
         if self._exchange is None:
             self._advance()
 
@@ -246,7 +252,7 @@ class Connection:
             else:
                 self._line.send(self._head)
             self._head = b""
-        if body:
+        if body and self._exchange is not None:  # else the head was enough for the client
             self._line.send(body)
 
     def _flush_head(self) -> None:
@@ -256,10 +262,10 @@ class Connection:
 
     def _complete(self) -> None:
         """The exchange ran to its end: close the framing, then the connection or not."""
-        self._exchange = None
         self._flush_head()
         if self._framing is Framing.CHUNKED:
             self._line.send(b"0\r\n\r\n")
+        self._exchange = None
         if not self._keep or self._remaining != 0:
             self._finish()
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmroute_sim.dialects import Unreadable
-from llmroute_sim.dialects.bodies import canonical, digest, read
+from llmroute_sim.dialects.bodies import canonical, digest, read, remembered
 from llmroute_sim.prompt import Prompt, Refusal, Tool
 from llmroute_sim.tokens import PER_MESSAGE, count
 
@@ -24,6 +24,7 @@ _WITHOUT_SAMPLING = "2026-10-21"
 """The first API version that accepts no sampling parameters."""
 
 
+@remembered
 def parse(body: bytes, version: str | None) -> Prompt:
     """Understand the body of a request, sent with an ``anthropic-version``. Raises
     :class:`~llmroute_sim.dialects.Unreadable`."""
@@ -120,8 +121,7 @@ def _read_content(content: Any, where: str, texts: list[str]) -> bool:
                 texts.append(canonical(block.get("input", {})))
             case "tool_result":
                 answers_tool = True
-                if result := block.get("content"):
-                    _read_content(result, f"{place}.tool_result.content", texts)
+                _read_result(block.get("content"), f"{place}.tool_result.content", texts)
             case "thinking":
                 texts.append(_required(block, "thinking", str, "string", f"{place}.thinking."))
             case "document" if type(block.get("source")) is dict:
@@ -139,6 +139,18 @@ def _read_content(content: Any, where: str, texts: list[str]) -> bool:
                     f"{place}: Input should be a valid dictionary or object to extract fields from"
                 )
     return answers_tool
+
+
+def _read_result(content: Any, where: str, texts: list[str]) -> None:
+    """Add the text that a tool gave, which may be none."""
+    if type(content) is str:
+        texts.append(content)
+    elif type(content) is list:
+        for block in content:
+            if type(block) is dict and type(text := block.get("text")) is str:
+                texts.append(text)
+    elif content is not None:
+        raise _invalid(f"{where}: Input should be a valid string or list")
 
 
 def _tools(listed: Any, texts: list[str]) -> tuple[Tool, ...]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ("canonical", "digest", "encoded", "kind_of", "quoted", "read")
+from llmroute_sim.prompt import Prompt
+
+__all__ = ("canonical", "digest", "encoded", "kind_of", "quoted", "read", "remembered")
+
+_Seen = TypeVar("_Seen", bound=str | None)
 
 
 def _not_json(constant: str) -> float:
@@ -31,6 +36,13 @@ def read(body: bytes) -> Any:
         return _decode(body.decode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def remembered(parse: Callable[[bytes, _Seen], Prompt]) -> Callable[[bytes, _Seen], Prompt]:
+    """The same function of a body and what was seen beside it, which does not work twice for the
+    same: routers retry. Long bodies are not kept."""
+    known = lru_cache(maxsize=256)(parse)
+    return lambda body, seen: known(body, seen) if len(body) <= 16_384 else parse(body, seen)
 
 
 def encoded(text: str) -> bytes:

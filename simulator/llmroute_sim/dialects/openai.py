@@ -51,7 +51,7 @@ class OpenAI:
 
     def parse(self, operation: Operation, request: Request) -> Prompt:
         """Understand a request. Raises :class:`~llmroute_sim.dialects.Unreadable`."""
-        return openai_requests.parse(operation, request.body)
+        return openai_requests.parse(request.body, operation)
 
     def answer(self, prompt: Prompt, answer: Answer, headers: Headers) -> Iterator[Event]:
         """A completion, its chunks, or embeddings; always one choice."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmroute_sim.dialects import Unreadable
-from llmroute_sim.dialects.bodies import canonical, digest, kind_of, read
+from llmroute_sim.dialects.bodies import canonical, digest, kind_of, read, remembered
 from llmroute_sim.prompt import Operation, Prompt, Refusal, Tool
 from llmroute_sim.tokens import PER_MESSAGE, count
 
@@ -31,7 +31,8 @@ _NOT_JSON = (
 )
 
 
-def parse(operation: Operation, body: bytes) -> Prompt:
+@remembered
+def parse(body: bytes, operation: Operation) -> Prompt:
     """Understand the body of a request. Raises :class:`~llmroute_sim.dialects.Unreadable`."""
     try:
         fields = read(body)
@@ -91,7 +92,7 @@ def _read_message(message: Any, number: int, texts: list[str]) -> None:
     if type(message) is not dict:
         raise _mistyped(where, "an object", message)
     role, content = message.get("role"), message.get("content")
-    if role not in _ROLES:
+    if type(role) is not str or role not in _ROLES:
         raise _unknown_role(message, where)
     if type(content) is str:
         texts.append(content)
@@ -109,7 +110,10 @@ def _read_message(message: Any, number: int, texts: list[str]) -> None:
             "Invalid value for 'content': expected a string, got null.",
             f"messages.[{number}].content",
         )
-    for position, call in enumerate(message.get("tool_calls") or ()):
+    calls = message.get("tool_calls") or ()
+    if type(calls) is not list and calls != ():
+        raise _mistyped(f"{where}.tool_calls", "an array of objects", calls)
+    for position, call in enumerate(calls):
         if type(call) is not dict:
             raise _mistyped(f"{where}.tool_calls[{position}]", "an object", call)
         called = call.get("function", call.get("custom"))

@@ -1,0 +1,250 @@
+"""Event loops: adopted while they run in a world, whoever made them and whenever.
+
+For that time a loop is of a class made on the spot, its selector is wrapped and its timers are
+shifted to the virtual clock, all by the same amount, so what was due in a second still is. Then
+everything is put back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import selectors
+import socket
+import ssl
+import time
+from asyncio import base_events
+from collections.abc import Callable
+from typing import Any
+
+from llmroute_sim.baton import Waiter
+from llmroute_sim.carriers.inside import Inside, Unsupported, here, opened
+from llmroute_sim.carriers.network import fake_address
+from llmroute_sim.carriers.transport import MemoryTransport
+from llmroute_sim.wire import Address
+
+__all__ = ("Adoption", "adopt_running", "refuse_foreign", "run_forever")
+
+_monotonic = time.monotonic
+_run_forever = base_events.BaseEventLoop.run_forever
+
+PATIENCE = 0.25
+"""Real seconds that a real socket gets to answer before the virtual clock moves on."""
+
+
+def run_forever(self: base_events.BaseEventLoop) -> None:
+    """``BaseEventLoop.run_forever``: in a thread of a world the loop is adopted meanwhile."""
+    world = here()
+    if world is None or self in world.loops:
+        return _run_forever(self)
+    adoption = Adoption(self, world)
+    try:
+        return _run_forever(self)
+    finally:
+        adoption.undo()
+
+
+def adopt_running(world: Inside) -> None:
+    """Adopt the loop that already runs in this thread, if one does."""
+    loop = asyncio._get_running_loop()
+    if loop is not None:
+        refuse_foreign(loop)
+        Adoption(loop, world)
+
+
+def refuse_foreign(loop: object) -> None:
+    """Raise :class:`Unsupported` for a loop whose time is not ours to give."""
+    if not isinstance(loop, base_events.BaseEventLoop):
+        kind = type(loop)
+        raise Unsupported(
+            f"{kind.__module__}.{kind.__qualname__} keeps time in C code, which a virtual clock "
+            "cannot reach. Run this test on asyncio's own loop (no loop factory or policy, "
+            "use_uvloop=False), or on the real clock over the loopback server."
+        )
+
+
+class Adoption:
+    """A loop on the virtual clock, until it is undone."""
+
+    def __init__(self, loop: Any, world: Inside) -> None:
+        self.loop = loop
+        self.world = world
+        self.waiter: Waiter | None = None
+        self.dialled: dict[socket.socket, Any] = {}
+        self._kind = type(loop)
+        self._resolution = loop._clock_resolution
+        self._selector = loop._selector
+        before = loop.time()
+        loop.__class__ = _virtual(self._kind)
+        # Coarser than the spacing of any float that time() can be, or the loop would spin.
+        loop._clock_resolution = 1e-6
+        loop._selector = _Selector(self._selector, self)
+        world.loops[loop] = self
+        self._shift(world.clock.monotonic() - before)
+
+    def undo(self) -> None:
+        """Put everything back."""
+        loop = self.loop
+        if self.world.loops.get(loop) is not self:
+            return
+        del self.world.loops[loop]
+        now = loop.time()
+        loop.__class__ = self._kind
+        loop._clock_resolution = self._resolution
+        if isinstance(loop._selector, _Selector):
+            loop._selector = self._selector
+        self._shift(loop.time() - now)
+        for sock in self.dialled:
+            sock.close()
+
+    def _shift(self, seconds: float) -> None:
+        for handle in self.loop._scheduled:
+            handle._when += seconds
+
+
+class _Selector(selectors.BaseSelector):
+    """Waits on the virtual clock instead of on descriptors."""
+
+    def __init__(self, real: selectors.BaseSelector, adoption: Adoption) -> None:
+        self._real = real
+        self._adoption = adoption
+        self._turns = 0
+        # A real socket may answer soon: it gets a moment, and another after each sign of life.
+        self._hopeful = self._foreign
+        if self._foreign:
+            adoption.world.clock.foreign_sockets = True
+
+    @property
+    def _foreign(self) -> bool:
+        """Whether anything but the loop's own pipe is registered."""
+        return len(self._real.get_map()) > 1
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        adoption, clock = self._adoption, self._adoption.world.clock
+        if timeout is not None and timeout <= 0:
+            self._turns += 1
+            # Signals come through the pipe, so a loop that is never idle must look there as well.
+            if not self._foreign and self._turns % 64:
+                return []
+            return self._real.select(0)
+        waiter = adoption.waiter = clock.waiter()
+        try:
+            events = self._real.select(0)
+            if not events and self._hopeful:
+                self._hopeful = False
+                events = self._real.select(PATIENCE)
+            if events:
+                self._hopeful = self._foreign
+                return events
+            if not adoption.loop._ready:
+                clock.block(waiter, timeout)
+            return []
+        finally:
+            adoption.waiter = None
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        self._adoption.world.clock.foreign_sockets = self._hopeful = True
+        return self._real.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._real.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        self._hopeful = True
+        return self._real.modify(fileobj, events, data)
+
+    def close(self) -> None:
+        self._real.close()
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._real.get_key(fileobj)
+
+    def get_map(self) -> Any:
+        return self._real.get_map()
+
+
+def _adoption(loop: Any) -> Adoption | None:
+    world = opened()
+    return world.loops.get(loop) if world is not None else None
+
+
+@functools.cache
+def _virtual(kind: type) -> type:
+    """A class of loop like another, but for time and connections."""
+    return type(f"Virtual{kind.__name__}", (_Virtual, kind), {"__module__": __name__})
+
+
+class _Virtual(asyncio.SelectorEventLoop):
+    """What an adopted loop does differently."""
+
+    def time(self) -> float:
+        adoption = _adoption(self)
+        return adoption.world.clock.monotonic() if adoption else super().time()
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        # On the microsecond: dust must not decide which of two timers is first.
+        return super().call_at(round(when * 1e6) / 1e6, callback, *args, context=context)
+
+    def _write_to_self(self) -> None:
+        adoption, world = _adoption(self), here()
+        if adoption is not None and adoption.waiter is not None:
+            adoption.waiter.release()
+        if world is None or adoption is None:
+            super()._write_to_self()  # type: ignore[misc]  # private, and there since 3.4
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        adoption = _adoption(self)
+        place = adoption.world.network.place(host, port) if adoption else None
+        if place is None:
+            return await super().getaddrinfo(host, port, **options)
+        kind = options.get("type") or socket.SOCK_STREAM
+        return [(socket.AF_INET, kind, socket.IPPROTO_TCP, "", (fake_address(place.host), place.port))]
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        adoption = _adoption(self)
+        place = _inet(adoption, sock, address)
+        if adoption is None or place is None:
+            return await super().sock_connect(sock, address)
+        adoption.dialled[sock] = (place, await adoption.world.network.dial_async(place))
+        return None
+
+    async def create_connection(  # type: ignore[override]  # narrower than typeshed's overloads
+        self,
+        protocol_factory: Callable[[], asyncio.Protocol],
+        host: Any = None,
+        port: Any = None,
+        *,
+        sock: socket.socket | None = None,
+        ssl: ssl.SSLContext | bool | None = None,
+        **options: Any,
+    ) -> Any:
+        adoption = _adoption(self)
+        place, ending = None, None
+        if adoption is not None and sock is not None:
+            place, ending = adoption.dialled.pop(sock, (None, None))
+        elif adoption is not None:
+            place = adoption.world.network.place(host, port)
+            if place is not None:
+                ending = await adoption.world.network.dial_async(place)
+        if adoption is None or place is None:
+            return await super().create_connection(
+                protocol_factory, host, port, sock=sock, ssl=ssl, **options
+            )
+        protocol = protocol_factory()
+        transport = MemoryTransport(
+            adoption.world.network, place, self, protocol, tls=ssl, raw=sock, ending=ending
+        )
+        await asyncio.sleep(0)  # connection_made comes before the caller goes on
+        return transport, protocol
+
+    async def start_tls(self, transport: Any, protocol: Any, *args: Any, **options: Any) -> Any:  # type: ignore[override]
+        if isinstance(transport, MemoryTransport):
+            transport.set_protocol(protocol)
+            return transport
+        return await super().start_tls(transport, protocol, *args, **options)
+
+
+def _inet(adoption: Adoption | None, sock: socket.socket, address: Any) -> Address | None:
+    if adoption is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    return adoption.world.network.place(address[0], address[1])

@@ -1,0 +1,103 @@
+"""Calls: asking a router, and writing down what the caller saw."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from llmroute_sim import prose
+from llmroute_sim.clock import Ended, Stuck
+from llmroute_sim.history import Call, Failure, History, inside_call
+from pytest_llmroute.routers import Question, Reply
+
+__all__ = ("CALL_HORIZON", "Pen", "digest", "failure_of")
+
+CALL_HORIZON = 6 * 3600.0
+"""Virtual seconds after which a call counts as hanging: longer than any timeout that a router has
+by default."""
+
+_SECRET = re.compile(r"\b(sk|key|pk|Bearer)[-_ ][\w\-*.]{6,}")
+
+
+class Ticking(Protocol):
+    """What is asked of a clock."""
+
+    def now(self) -> float:
+        """Seconds since the world began."""
+        ...
+
+
+def digest(value: object) -> str:
+    """A short digest of anything that JSON can hold."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What an exception tells the caller, without anything like a key."""
+    kinds = tuple(
+        kind.__name__
+        for kind in type(error).__mro__
+        if kind not in (object, BaseException, Exception)
+    )
+    status = getattr(error, "status_code", None)
+    message = _SECRET.sub("[key]", str(error))[:300]
+    return Failure(kinds or ("Exception",), status if isinstance(status, int) else None, message)
+
+
+class Pen:
+    """Writes calls into a history as they happen."""
+
+    def __init__(self, history: History, clock: Ticking) -> None:
+        self._history = history
+        self._clock = clock
+
+    @contextmanager
+    def writing(self, **seen: Any) -> Iterator[tuple[Call, Reply]]:
+        """Record one call around the code that makes it; what it raises is recorded and goes on."""
+        call = self._history.begin_call(self._clock.now(), **seen)
+
+        def token() -> None:
+            call.first_token = round(self._clock.now(), 6)
+
+        reply = Reply(token)
+        try:
+            with inside_call(call.id):
+                yield call, reply
+        except Stuck as stuck:
+            call.outcome = "hung"
+            call.failure = Failure(("Stuck",), None, str(stuck))
+            raise
+        except Ended:
+            call.outcome = "left"
+            raise
+        except Exception as error:
+            call.outcome = "failed"
+            call.failure = failure_of(error)
+            raise
+        else:
+            call.outcome = "answered"
+        finally:
+            call.ended = round(self._clock.now(), 6)
+            call.finish = reply.finish
+            call.cost = reply.cost
+            spelled = " ".join(map(prose.mark_of, reply.vectors))
+            call.marks = self._history.marks_in(f"{reply.text} {spelled}")
+
+    def about(self, question: Question, labels: Mapping[str, str]) -> dict[str, Any]:
+        """What a call's record says of the question."""
+        return {
+            "entry": question.entry.api,
+            "group": question.group,
+            "stream": question.entry.stream,
+            "sync": question.entry.sync,
+            "question": digest(question.text),
+            "request": digest(
+                [question.entry.api, question.group, question.text, question.options]
+            ),
+            "labels": dict(labels),
+        }
