@@ -164,6 +164,13 @@ def test_an_offer_to_upgrade_is_ignored_and_the_connection_goes_on() -> None:
     assert world.asked[0].body == b"{}"
 
 
+def test_a_tunnel_is_one_request_and_then_the_end() -> None:
+    connection, world, tape = begin(*ok(b"hi"))
+    connection.feed(b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: h\r\n\r\n\x16\x03")
+    assert [request.target for request in world.asked] == ["api.openai.com:443"]
+    assert tape.over == "end"
+
+
 def test_what_is_not_http_is_told_so_and_ended() -> None:
     connection, world, tape = begin(*ok(b"hi"))
     connection.feed(b"\x16\x03\x01\x02\x00")

@@ -194,6 +194,16 @@ def test_every_part_of_a_stream_is_named() -> None:
     assert parts_of(asked, CALLED) == called
 
 
+def test_chunks_announce_the_usage_that_is_to_come_and_only_that() -> None:
+    for asked in (True, False):
+        options = {"include_usage": asked}
+        body = {**ASK, "stream": True, "stream_options": options}
+        chunks = [
+            e.body for e in events_of(body, SAID) if isinstance(e, Data) and e.part == "token"
+        ]
+        assert [b'"usage":null' in chunk for chunk in chunks] == [asked] * 3
+
+
 def test_the_usage_option_means_nothing_without_a_stream() -> None:
     assert not ask({**ASK, "stream_options": {"include_usage": True}}).wants_usage
 
@@ -478,9 +488,9 @@ def without(name: str) -> dict[str, Any]:
         ({**ASK, "messages": [{"role": "user", "content": None}]}, "expected a string, got null", "messages.[0].content", None),
         ({**ASK, "messages": [{"role": "user", "content": 3}]}, "'messages[0].content'", "messages[0].content", "invalid_type"),
         ({**ASK, "stream": "yes"}, "Invalid type for 'stream': expected a boolean, but got a string instead.", "stream", "invalid_type"),
-        ({**ASK, "max_tokens": 0}, "Expected a value >= 1, but got 0 instead.", "max_tokens", "integer_below_minimum_value"),
+        ({**ASK, "max_tokens": 0}, "Expected a value >= 1, but got 0 instead.", "max_tokens", "integer_below_min_value"),
         ({**ASK, "max_tokens": "9"}, "Invalid type for 'max_tokens'", "max_tokens", "invalid_type"),
-        ({**ASK, "temperature": 200}, "decimal above maximum value. Expected a value <= 2, but got 200", "temperature", "decimal_above_maximum_value"),
+        ({**ASK, "temperature": 200}, "decimal above maximum value. Expected a value <= 2, but got 200", "temperature", "decimal_above_max_value"),
         ({**ASK, "tools": [{"type": "function"}]}, "'tools[0].function'", "tools[0].function", "missing_required_parameter"),
         ({**ASK, "tools": [WEATHER], "tool_choice": "maybe"}, "Invalid value: 'maybe'.", "tool_choice", "invalid_value"),
         ({**ASK, "tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "x"}}}, "tool 'x' not found", "tool_choice", None),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 
@@ -49,7 +50,7 @@ def test_a_silent_provider_is_a_timeout_on_either_clock() -> None:
 
 @pytest.fixture(scope="module")
 def played() -> Iterator[dict[str, Future[list[matrix.Row]]]]:
-    started = matrix.start(_PRESENT)
+    started = matrix.start(dict.fromkeys(_PRESENT, sys.executable))
     yield started
     for future in started.values():
         future.cancel()

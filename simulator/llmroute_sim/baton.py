@@ -25,7 +25,11 @@ LOOK = 0.1
 PATIENCE = 1.0
 """Real seconds that it may stand still before the others go on without it."""
 
+GRACE = 2.0
+"""Real seconds in which the strands of a world that ended must go."""
+
 _monotonic = time.monotonic
+_sleep = time.sleep
 
 
 class Ended(BaseException):
@@ -157,6 +161,32 @@ class Baton:
     def strands(self) -> Iterator[Strand]:
         """All that have not ended, by ticket."""
         return iter(sorted(self._alive.values(), key=lambda strand: strand.ticket))
+
+    def end(self) -> list[str]:
+        """End the world: wake whoever still waits in it, and name them.
+
+        The caller's strand stays until the others have gone, or have shown that they will not.
+        """
+        me = self.current()
+        self.over = True
+        left = []
+        for strand in self.strands():
+            if strand is not me:
+                strand.doom = Ended("the world is over")
+                left.append(strand.name)
+                self.rouse(strand)
+        until = _monotonic() + GRACE
+        while len(self._alive) > 1 and _monotonic() < until:
+            self.step_back(me)
+            if len(self._alive) > 1:
+                _sleep(0.001)
+                for strand in self.strands():
+                    if strand is not me:
+                        self.rouse(strand)
+        return [
+            f"{name} (outlived it)" if any(s.name == name for s in self.strands()) else name
+            for name in left
+        ]
 
     # -- waiting and waking
 

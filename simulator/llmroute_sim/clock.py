@@ -182,11 +182,12 @@ class Clock:
             self._horizons.remove(horizon)
 
     def _moment(self, seconds: float) -> int:
+        now = self._ns
         if seconds <= 0:
-            return self._ns
-        raw = self._ns + (_nanoseconds(seconds) or 1)
+            return now
+        raw = now + (round(seconds * 1e9) or 1)
         near = (raw + 500) // 1000 * 1000
-        return near if abs(near - raw) <= _SNAP and near > self._ns else raw
+        return near if near > now and -_SNAP <= near - raw <= _SNAP else raw
 
     def _fire(self, waiter: Waiter) -> None:
         """Move to the next moment and let it happen."""
@@ -194,25 +195,28 @@ class Clock:
         while heap and heap[0][2]._do is None:
             heapq.heappop(heap)
         when = heap[0][0] if heap else None
-        if self._horizons:
-            nearest = min(self._horizons, key=lambda horizon: horizon.when)
-            if when is None:
-                if not self._outsiders_come(waiter):
-                    nearest.reached("nothing is left that could happen")
-                return
-            if nearest.when <= when:
-                self._move(nearest.when)
-                nearest.reached(f"still waiting after {nearest.seconds:g} s")
-                return
+        if self._horizons and self._at_horizon(waiter, when):
+            return
         if when is None or when > self._end:
-            if not (when is None and self._outsiders_come(waiter)):
+            if when is not None or not self._outsiders_come(waiter):
                 self._stuck(waiter, when)
             return
         timer = heapq.heappop(heap)[2]
         self._move(when)
-        do, timer._do = timer._do, None
-        assert do is not None
-        do()
+        if timer._do is not None:
+            timer._do()
+
+    def _at_horizon(self, waiter: Waiter, when: int | None) -> bool:
+        nearest = min(self._horizons, key=lambda horizon: horizon.when)
+        if when is None:
+            if not self._outsiders_come(waiter):
+                nearest.reached("nothing is left that could happen")
+            return True
+        if nearest.when > when:
+            return False
+        self._move(nearest.when)
+        nearest.reached(f"still waiting after {nearest.seconds:g} s")
+        return True
 
     def _move(self, when: int) -> None:
         passed = when - self._ns
@@ -291,4 +295,6 @@ def _outsiders(baton: Baton) -> bool:
     """Whether threads run beside the world that might wake one of its own: not idle workers."""
     pool = sys.modules.get("concurrent.futures.thread")
     workers = {thread.ident for thread in pool._threads_queues} if pool else set()
-    return any(ident not in baton.members and ident not in workers for ident in sys._current_frames())
+    return any(
+        ident not in baton.members and ident not in workers for ident in sys._current_frames()
+    )

@@ -336,8 +336,10 @@ class WrongLength(StreamFault):
             if isinstance(event, Head):
                 length = max(0, size + self.by)
                 yield Head(event.status, event.headers, Framing.LENGTH, length)
-            else:
-                yield event
+                continue
+            yield event
+            if isinstance(event, Abort):
+                return
         yield Abort("end")
 
 

@@ -62,10 +62,11 @@ class Horizon:
             self.when += 1_000_000_000
         task = self._task
         if task is not None and asyncio.current_task(task.get_loop()) is not task:
-            if not task.done():
+            if task.done() or task.get_loop().is_closed():
+                self._clock.drop_horizon(self)
+            else:
                 task.get_loop().call_soon_threadsafe(self._cancel, task)
-                return
-            self._clock.drop_horizon(self)
+            return
         self._strand.doom = Stuck(self._why)
         self._clock.baton.rouse(self._strand)
 

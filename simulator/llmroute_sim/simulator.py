@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from llmroute_sim import prose, tokens
@@ -344,7 +345,7 @@ class Simulator:
             calls = (_tool_call(prompt, author),)
             finish = "tools"
         else:
-            length = 8 + author.bits(4)
+            length = 8 + (author.draw(1)[0] & 0xF)
             if prompt.max_tokens is not None and prompt.max_tokens < length:
                 length, finish = prompt.max_tokens, "length"
             words = author.write(length)
@@ -357,14 +358,14 @@ class Simulator:
             usage = Usage(usage.input, 0)
         created = int(self.clock.wall().timestamp())
         return Answer(
-            f"{author.bits(96):024x}", created, prompt.model, words, finish, usage, calls, vectors
+            author.identity(), created, prompt.model, words, finish, usage, calls, vectors
         )
 
     def _embed(self, text: str, author: prose.Author, prompt: Prompt) -> tuple[float, ...]:
         return prose.vector(text, author.mark(), prompt.dimensions or _DIMENSIONS)
 
     def _request_id(self, attempt: Attempt) -> str:
-        return f"{prose.Author(self.seed, 'request', attempt.id).bits(128):032x}"
+        return blake2b(f"{self.seed} {attempt.id}".encode(), digest_size=16).hexdigest()
 
     def _room(self, meter: Meter | None) -> Room | None:
         return None if meter is None else meter.room(self.clock.wall().timestamp())
@@ -447,7 +448,7 @@ def _tool_call(prompt: Prompt, author: prose.Author) -> ToolCall:
     tool = wanted.get(prompt.must_call or "", prompt.tools[0])
     arguments = json.dumps(_argument(tool.schema, author))
     half = len(arguments) // 2
-    return ToolCall(f"{author.bits(96):024x}", tool.name, (arguments[:half], arguments[half:]))
+    return ToolCall(author.identity(), tool.name, (arguments[:half], arguments[half:]))
 
 
 def _argument(schema: Any, author: prose.Author) -> object:
@@ -467,9 +468,9 @@ def _argument(schema: Any, author: prose.Author) -> object:
         case {"type": "array"}:
             return []
         case {"type": "integer"}:
-            return author.bits(16)
+            return author.draw(1)[0]
         case {"type": "number"}:
-            return author.bits(16) / 4
+            return author.draw(1)[0] / 4
         case {"type": "boolean"}:
             return True
         case {"type": "null"}:

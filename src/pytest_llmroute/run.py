@@ -6,14 +6,14 @@ import asyncio
 import hashlib
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeAlias
 
 from llmroute_sim.carriers.memory import in_memory
-
 from llmroute_sim.clock import Clock, Stuck
 from llmroute_sim.history import History
 from llmroute_sim.names import Unknown
@@ -23,20 +23,28 @@ from pytest_llmroute.ask import CALL_HORIZON, Pen
 from pytest_llmroute.contracts import contracts
 from pytest_llmroute.promises import Promise
 from pytest_llmroute.routers import Entry, Question, Router, RoutingConfig
-from pytest_llmroute.verdicts import Verdict, judge
+from pytest_llmroute.verdicts import Verdict, confirmed, judge
 
-__all__ = ("Cell", "Choice", "Result", "Trial", "judged", "play", "trials")
+__all__ = ("Cell", "Choice", "Player", "Result", "Trial", "judged", "play", "trials")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What part of the whole is asked for: scenarios and contracts by name (empty: all), policy
-    promises too or not, and the seed."""
+    promises too or not, and the seed. ``own`` are scenarios that are not shipped; one that names no
+    contracts tries all."""
 
     scenarios: tuple[str, ...] = ()
     contracts: tuple[str, ...] = ()
     policy: bool = False
     seed: int = 0
+    own: tuple[Template, ...] = ()
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """The scenarios that are asked for."""
+        asked = self.scenarios or (() if self.own else tuple(shipped()))
+        return (*(found for name, found in shipped().items() if name in asked), *self.own)
 
     def check(self) -> None:
         """Raises ``Unknown`` for a name that does not exist."""
@@ -86,12 +94,18 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a trial. ``untried`` promises of a configuration come in a result without a cell."""
+    """What came of a trial. ``untried`` promises of a configuration come in a result without a cell.
+    ``calm`` is what happened without the stimulus, where a promise seemed broken."""
 
     config: RoutingConfig
     cell: Cell | None
     history: History
     verdicts: tuple[Verdict, ...]
+    calm: History | None = None
+
+
+Player: TypeAlias = Callable[[Cell], History]
+"""Plays a cell and returns what happened."""
 
 
 def trials(config: RoutingConfig, choice: Choice) -> tuple[list[Trial], list[Verdict]]:
@@ -102,22 +116,21 @@ def trials(config: RoutingConfig, choice: Choice) -> tuple[list[Trial], list[Ver
         if not choice.wants(promise):
             continue
         count, reasons = 0, dict[str, str]()
-        for template in shipped().values():
-            if promise.contract.id not in template.tests:
-                continue
-            if choice.scenarios and template.name not in choice.scenarios:
+        for template in choice.templates:
+            if template.tests and promise.contract.id not in template.tests:
                 continue
             if reason := _unfit(template, promise):
                 reasons[template.name] = reason
                 continue
-            scenario = replace(template.bind(promise.roles, promise.numbers), seed=choice.seed)
+            bound = template.bind(promise.roles, promise.numbers)
+            scenario = replace(bound, seed=choice.seed or bound.seed)
             for entry in config.entries(promise.group):
                 if _serves(promise, scenario, entry):
                     count += 1
                     cell = Cell(config, scenario, promise.group, entry)
                     trial = found.setdefault(f"{cell.id}\x1f{scenario!r}", Trial(cell))
                     trial.promises.append(promise)
-        if not count and not choice.scenarios:
+        if not count and not (choice.scenarios or choice.own):
             said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
             untried.append(Verdict(promise, "untested", (), said or "no scenario tries this"))
     return list(found.values()), untried
@@ -141,33 +154,17 @@ def _serves(promise: Promise, scenario: Scenario, entry: Entry) -> bool:
     )
 
 
-def judged(trial: Trial, *, calmed: bool = True) -> Result:
+def judged(trial: Trial, *, calmed: bool = True, player: Player | None = None) -> Result:
     """Play a trial and judge its promises. Before a promise is called broken, the trial is played
-    again without its stimulus: what is still observed then was no proof of anything."""
-    cell = trial.cell
-    history = play(cell)
-    verdicts = [_judge(promise, history) for promise in trial.promises]
+    again without its stimulus: what is still observed then was no proof of anything. ``player``
+    plays a cell in another process, say."""
+    cell, perform = trial.cell, player or play
+    history, calm = perform(cell), None
+    verdicts = [judge(promise, history) for promise in trial.promises]
     if calmed and any(verdict.outcome == "broken" for verdict in verdicts):
-        calm = play(replace(cell, scenario=cell.scenario.calmed()))
-        verdicts = [_confirmed(verdict, calm) for verdict in verdicts]
-    return Result(cell.config, cell, history, tuple(verdicts))
-
-
-def _judge(promise: Promise, history: History) -> Verdict:
-    if history.strays:
-        hosts = ", ".join(sorted({stray.host for stray in history.strays}))
-        return Verdict(
-            promise, "untested", (), f"the router tried to reach {hosts}, which nothing simulates"
-        )
-    return judge(promise, history)
-
-
-def _confirmed(verdict: Verdict, calm: History) -> Verdict:
-    if verdict.outcome != "broken" or not any(verdict.promise.contract.check(calm)):
-        return verdict
-    return replace(
-        verdict, outcome="untested", reason="the same is observed without the scenario's stimulus"
-    )
+        calm = perform(replace(cell, scenario=cell.scenario.calmed()))
+        verdicts = [confirmed(verdict, calm) for verdict in verdicts]
+    return Result(cell.config, cell, history, tuple(verdicts), calm)
 
 
 # -- playing one cell

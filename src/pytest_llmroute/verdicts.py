@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from llmroute_sim.history import History
 from pytest_llmroute.contracts import Observation
 from pytest_llmroute.promises import Promise
 
-__all__ = ("Outcome", "Verdict", "judge")
+__all__ = ("Outcome", "Verdict", "confirmed", "judge")
 
 Outcome: TypeAlias = Literal["kept", "broken", "untested"]
 
@@ -31,7 +31,11 @@ class Verdict:
 
 def judge(promise: Promise, history: History) -> Verdict:
     """Judge a promise by a history: broken by one broken observation, kept by kept ones alone,
-    untested without any."""
+    untested without any, and where the router tried to leave the simulated world."""
+    if history.strays:
+        hosts = ", ".join(sorted({stray.host for stray in history.strays}))
+        reason = f"the router tried to reach {hosts}, which nothing simulates"
+        return Verdict(promise, "untested", (), reason)
     observations = tuple(promise.contract.check(history))
     if not observations:
         return Verdict(
@@ -39,3 +43,12 @@ def judge(promise: Promise, history: History) -> Verdict:
         )
     broken = any(not seen.kept for seen in observations)
     return Verdict(promise, "broken" if broken else "kept", observations)
+
+
+def confirmed(verdict: Verdict, calm: History) -> Verdict:
+    """What remains of a verdict when the same was played without the scenario's stimulus: what is
+    still observed then was no proof that a promise was broken."""
+    if verdict.outcome != "broken" or not any(verdict.promise.contract.check(calm)):
+        return verdict
+    reason = "the same is observed without the scenario's stimulus"
+    return replace(verdict, outcome="untested", reason=reason)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ class Row:
         return self.tcp == self.memory
 
 
-def play(client: str, python: str = sys.executable) -> list[Row]:
+def play(client: str, python: str) -> list[Row]:
     """All cells of a client, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rows.json"
@@ -47,10 +46,10 @@ def play(client: str, python: str = sys.executable) -> list[Row]:
         return [_row(entry) for entry in json.loads(out.read_text())]
 
 
-def start(clients: Iterable[str], processes: int = 4) -> dict[str, Future[list[Row]]]:
-    """Begin with all of them; the results come as they are done."""
+def start(clients: Mapping[str, str], processes: int = 4) -> dict[str, Future[list[Row]]]:
+    """Begin with all of them, each by its interpreter; results come as they are done."""
     pool = ThreadPoolExecutor(processes)
-    started = {client: pool.submit(play, client) for client in clients}
+    started = {client: pool.submit(play, client, python) for client, python in clients.items()}
     pool.shutdown(wait=False)
     return started
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +13,15 @@ from dataclasses import dataclass
 from llmroute_sim.carriers.http1 import Connection
 from llmroute_sim.wire import Address, Door
 
+if sys.platform == "linux":
+    import fcntl
+
 __all__ = ("Accepted", "Pace")
 
 _NO_LINGER = struct.pack("ii", 1, 0)
+_SIOCOUTQNSD = 0x894B  # Linux's number for "how many bytes are not sent"
+_LOOK = 0.001
+"""Seconds between two looks at whether all is sent and a reset may follow."""
 _DRAIN = 2.0
 """Seconds that a connection we ended stays open to read what the client is still sending: a close
 with unread bytes would be a reset."""
@@ -70,8 +77,10 @@ class Accepted(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client; after our end they are read and dropped."""
-        self._connection.feed(data)
-        self._write()
+        try:
+            self._connection.feed(data)
+        finally:
+            self._write()
 
     def resume_writing(self) -> None:
         """All that we wrote is with the kernel."""
@@ -124,8 +133,10 @@ class Accepted(asyncio.Protocol):
     # -- writing
 
     def _turn(self, then: Callable[[], None]) -> None:
-        then()
-        self._write()
+        try:
+            then()
+        finally:
+            self._write()
 
     def _write(self) -> None:
         if self._pacing is not None:
@@ -153,7 +164,20 @@ class Accepted(asyncio.Protocol):
             self._transport.write_eof()
 
     def _tear(self) -> None:
-        if not self._transport.get_write_buffer_size() and not self._transport.is_closing():
-            sock = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-            self._transport.abort()
+        if self._transport.get_write_buffer_size() or self._transport.is_closing():
+            return
+        sock = self._transport.get_extra_info("socket")
+        if _unsent(sock):
+            # A reset throws away what the client's window had no room for yet.
+            self._closing = self._loop.call_later(_LOOK, self._tear)
+            return
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._transport.abort()
+
+
+def _unsent(sock: socket.socket) -> int:
+    """Bytes that the kernel has not sent; 0 where it cannot be asked."""
+    if sys.platform != "linux":
+        return 0
+    asked = fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, b"\0\0\0\0")
+    return int.from_bytes(asked, sys.byteorder)

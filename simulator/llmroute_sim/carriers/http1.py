@@ -10,14 +10,25 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Protocol
 
 import httptools
 
 from llmroute_sim.history import current_call
-from llmroute_sim.wire import Abort, Address, Data, Door, Exchange, Framing, Head, Request, Wait
+from llmroute_sim.wire import (
+    Abort,
+    Address,
+    Data,
+    Door,
+    Exchange,
+    Framing,
+    Head,
+    Headers,
+    Request,
+    Wait,
+)
 
 __all__ = ("MARKER", "Connection", "Line", "Timer")
 
@@ -27,8 +38,41 @@ MARKER = "x-llmroute-call"
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 } | {529: "HTTP/1.1 529 Overloaded\r\n"}
+_BLANK = b"\r\n\r\n"
+_SPECIAL = {"transfer-encoding", "upgrade", "expect"}
+_OFFER = {"upgrade", "connection", "http2-settings", "expect"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the parser made of a head, and how long the body after it is."""
+
+    method: str
+    target: str
+    headers: Headers
+    marker: str | None
+    keep: bool
+    length: int
+
+
+_seen: dict[bytes, _Seen] = {}
+"""Heads that were parsed before: a client says much the same each time, and parsing is most of what
+a connection costs. Bounded; what it holds is a pure function of the bytes."""
+_MOST_SEEN = 512
+
+
+def _remember(head: bytes, body: bytes, request: Request, keep: bool) -> None:
+    length = request.header("content-length") or "0"
+    plain = not any(name in _SPECIAL for name, _ in request.headers)
+    if plain and len(request.body) == len(body) == int(length):
+        if len(_seen) >= _MOST_SEEN:
+            _seen.clear()
+        marker = request.header(MARKER)
+        _seen[head] = _Seen(
+            request.method, request.target, request.headers, marker, keep, len(body)
+        )
 
 
 class Timer(Protocol):
@@ -63,7 +107,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_address", "_body", "_door", "_exchange", "_fields", "_framing", "_head", "_headers", "_keep",
+        "_address", "_between", "_body", "_door", "_exchange", "_fields", "_framing", "_head", "_headers", "_keep",
         "_line", "_open", "_parser", "_remaining", "_requests", "_target", "_timer",
     )  # fmt: skip
 
@@ -73,6 +117,7 @@ class Connection:
         self._line = line
         self._open = True
         self._parser = httptools.HttpRequestParser(self)
+        self._between = True
         self._requests: deque[tuple[Request, bool]] = deque()
         self._exchange: Exchange | None = None
         self._timer: Timer | None = None
@@ -91,17 +136,28 @@ class Connection:
         """Take bytes from the client; a request that becomes complete is answered at once."""
         if not self._open:
             return
+        head, _, body = data.partition(_BLANK)
+        seen = _seen.get(head)
+        if seen is not None and self._between and len(body) == seen.length:
+            request = Request(
+                seen.method, seen.target, seen.headers, body, self._address,
+                current_call() or seen.marker,
+            )  # fmt: skip
+            self._requests.append((request, seen.keep))
+        elif not self._parse(data):
+            return
+        elif self._between and len(self._requests) == 1:
+            _remember(head, body, *self._requests[0])
+        if self._exchange is None:
+            self._advance()
+
+    def _parse(self, data: bytes) -> bool:
+        """Whether what was asked so far may be answered now, by whoever called."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # An offer of another protocol may be ignored: the request itself is complete.
-            self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if self._exchange is None:
-                self._advance()
-            if rest:
-                self.feed(rest)
-            return
+            self._decline(data[upgrade.args[0] :])
+            return False
         except httptools.HttpParserCallbackError:
             raise  # ours, not the client's
         except httptools.HttpParserError:
@@ -114,9 +170,26 @@ class Connection:
             else:
                 self._line.send(_BAD_REQUEST)
                 self._finish()
-                return
-        if self._exchange is None:
-            self._advance()
+                return False
+        return True
+
+    def _decline(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1 with a request that offered another protocol, as Java's client does.
+
+        The parser stops at such a head and takes the body for the other protocol's, so the head is
+        fed again without the offer. A tunnel is not an offer; that request is all there is.
+        """
+        request, _ = self._requests.pop()
+        if request.method == "CONNECT":
+            self._open = False
+            self._requests.append((request, False))
+            if self._exchange is None:
+                self._advance()
+            return
+        kept = [field for field in request.headers if field[0] not in _OFFER]
+        lines = [f"{request.method} {request.target} HTTP/1.1"] + [f"{n}: {v}" for n, v in kept]
+        self._parser = httptools.HttpRequestParser(self)
+        self.feed("\r\n".join([*lines, "\r\n"]).encode("latin-1") + rest)
 
     def left(self) -> None:
         """The client closed its side: whatever is not yet performed never happens."""
@@ -136,6 +209,7 @@ class Connection:
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        self._between = False
         self._target, self._headers, self._body = b"", [], []
 
     def on_url(self, url: bytes) -> None:
@@ -158,19 +232,18 @@ class Connection:
 
     def on_message_complete(self) -> None:
         """The request is complete, and waits for its turn."""
-        parser = self._parser
-        call = current_call()
+        self._between = True
         request = Request(
-            parser.get_method().decode("ascii"),
+            self._parser.get_method().decode("ascii"),
             self._target.decode("latin-1"),
             self._fields,
             b"".join(self._body),
             self._address,
-            call,
+            current_call(),
         )
-        if call is None and (marked := request.header(MARKER)) is not None:
-            request = replace(request, call=marked)
-        self._requests.append((request, parser.should_keep_alive()))
+        if request.call is None and (marker := request.header(MARKER)) is not None:
+            request = replace(request, call=marker)
+        self._requests.append((request, self._parser.should_keep_alive()))
 
     # -- playing
 
@@ -262,7 +335,8 @@ class Connection:
 
     def _complete(self) -> None:
         """The exchange ran to its end: close the framing, then the connection or not."""
-        self._flush_head()
+        if self._head:
+            self._flush_head()
         if self._framing is Framing.CHUNKED:
             self._line.send(b"0\r\n\r\n")
         self._exchange = None

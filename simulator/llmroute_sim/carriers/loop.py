@@ -76,6 +76,7 @@ class Adoption:
         self._selector = loop._selector
         before = loop.time()
         loop.__class__ = _virtual(self._kind)
+        loop.time = world.clock.monotonic
         # Coarser than the spacing of any float that time() can be, or the loop would spin.
         loop._clock_resolution = 1e-6
         loop._selector = _Selector(self._selector, self)
@@ -90,6 +91,7 @@ class Adoption:
         del self.world.loops[loop]
         now = loop.time()
         loop.__class__ = self._kind
+        del loop.time
         loop._clock_resolution = self._resolution
         if isinstance(loop._selector, _Selector):
             loop._selector = self._selector
@@ -121,21 +123,23 @@ class _Selector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         adoption, clock = self._adoption, self._adoption.world.clock
+        self._turns += 1
+        events = []
+        # Signals come through the loop's own pipe, so it is looked at now and then.
+        if self._foreign or not self._turns % 32:
+            events = self._real.select(0)
+        if events:
+            self._hopeful = self._foreign
+            return events
         if timeout is not None and timeout <= 0:
-            self._turns += 1
-            # Signals come through the pipe, so a loop that is never idle must look there as well.
-            if not self._foreign and self._turns % 64:
-                return []
-            return self._real.select(0)
+            return []
+        if self._hopeful:
+            self._hopeful = False
+            if events := self._real.select(PATIENCE if timeout is None else min(PATIENCE, timeout)):
+                self._hopeful = True
+                return events
         waiter = adoption.waiter = clock.waiter()
         try:
-            events = self._real.select(0)
-            if not events and self._hopeful:
-                self._hopeful = False
-                events = self._real.select(PATIENCE)
-            if events:
-                self._hopeful = self._foreign
-                return events
             if not adoption.loop._ready:
                 clock.block(waiter, timeout)
             return []
@@ -176,10 +180,6 @@ def _virtual(kind: type) -> type:
 
 class _Virtual(asyncio.SelectorEventLoop):
     """What an adopted loop does differently."""
-
-    def time(self) -> float:
-        adoption = _adoption(self)
-        return adoption.world.clock.monotonic() if adoption else super().time()
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
         # On the microsecond: dust must not decide which of two timers is first.

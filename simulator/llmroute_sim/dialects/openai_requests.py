@@ -284,7 +284,7 @@ def _out_of_range(param: str, kind: str, side: str, rest: str) -> Unreadable:
     return _invalid(
         f"Invalid '{param}': {kind} {side} value. Expected a value {rest} instead.",
         param,
-        f"{kind}_{side.replace(' ', '_')}_value",
+        f"{kind}_{side.replace('imum', '').replace(' ', '_')}_value",
     )
 
 

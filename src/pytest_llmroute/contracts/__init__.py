@@ -34,10 +34,15 @@ class Observation:
 @dataclass(frozen=True, slots=True)
 class Target:
     """Deployments as a configuration names them, to be found again in a history: the host that is
-    dialled, the model asked of it, the fingerprint of the key."""
+    dialled, the model asked of it, the fingerprint of the key.
+
+    ``alone`` says that the configuration has nothing else at these hosts, so that a refused
+    connection there, which told neither model nor key, is surely one of its own.
+    """
 
     name: str
     deployments: tuple[tuple[str, str | None, str | None], ...]
+    alone: bool = False
 
     def owns(self, attempt: Attempt) -> bool:
         """Whether an attempt went to it. A connection that was refused never told its model or its

@@ -1,0 +1,213 @@
+"""Fallback: who is asked when somebody fails, in which order, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from llmroute_sim.history import Attempt, Call, History
+from pytest_llmroute.contracts import Observation, Target, answered
+from pytest_llmroute.contracts.reading import (
+    became,
+    calls_of,
+    down,
+    failed,
+    follow,
+    fruitless,
+    made,
+    shadowed,
+    spoke,
+    where,
+)
+
+__all__ = ("CONTRACTS", "Answers", "Elsewhere", "Once", "Order")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A call that met a failure is answered as long as a target of the chain has not failed it.
+
+    ``unless`` are the kinds of error for which that is not promised. Once tokens of a stream were
+    out, nothing is promised either. A target that failed earlier and has not answered since may be
+    out of rotation, so nobody has to ask it. ``group`` is the name that callers of this chain ask
+    for.
+    """
+
+    id: ClassVar[str] = "fallback.answers"
+    about: ClassVar[str] = "a call that met a failure is answered while a target is left"
+
+    chain: tuple[Target, ...]
+    unless: tuple[str, ...] = ("invalid_request", "moderation", "context_length")
+    group: str | None = None
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """One observation per call that met a failure at the chain."""
+        for call in calls_of(history, self.chain, self.group):
+            failures = [attempt for attempt in made(history, call) if self._met(attempt)]
+            promised = [
+                failure
+                for failure in failures
+                if failure.error not in self.unless and not (call.stream and spoke(failure))
+            ]
+            if not promised:
+                continue
+            evidence = (call.id, *(failure.id for failure in failures))
+            met = " and ".join(became(failure) for failure in promised)
+            if answered(call):
+                yield Observation(True, call.id, f"{call.id} was answered after {met}", evidence)
+            elif (
+                fruitless(call)
+                and len(promised) == len(failures)
+                and not shadowed(history, call)
+                and (left := self._left(history, call, failures))
+            ):
+                says = f"{call.id} {call.outcome} after {met}, though {left} had not failed it"
+                yield Observation(False, call.id, says, evidence)
+
+    def _met(self, attempt: Attempt) -> bool:
+        return failed(attempt) and any(target.owns(attempt) for target in self.chain)
+
+    def _left(self, history: History, call: Call, failures: list[Attempt]) -> str | None:
+        """A target that could still have been asked, however the failures are read."""
+        nobody: frozenset[int] = frozenset()
+        readings, _ = follow(nobody, failures, self.chain, lambda state, _, one: state | {one})
+        now = call.started if call.ended is None else call.ended
+        names = [
+            next(
+                (
+                    target.name
+                    for number, target in enumerate(self.chain)
+                    if number not in reading and not down(history, target, now, leave_out=call)
+                ),
+                None,
+            )
+            for reading in readings
+        ]
+        return None if None in names else sorted(filter(None, names))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The targets of the chain are first visited in its order. One that failed earlier and has not
+    answered since may be skipped (it may be cooling down)."""
+
+    id: ClassVar[str] = "fallback.order"
+    about: ClassVar[str] = "targets are first visited in the chain's order"
+
+    chain: tuple[Target, ...]
+    group: str | None = None
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """One observation per call that met a failure at the chain and moved on."""
+
+        def step(reached: int, attempt: Attempt, number: int) -> int | None:
+            skipped = self.chain[reached + 1 : number]
+            if all(down(history, target, attempt.started) for target in skipped):
+                return max(reached, number)
+            return None
+
+        for call in calls_of(history, self.chain, self.group):
+            visits = [a for a in made(history, call) if any(t.owns(a) for t in self.chain)]
+            if not any(map(failed, visits)) or shadowed(history, call):
+                continue
+            readings, wrong = follow(-1, visits, self.chain, step)
+            evidence = (call.id, *(attempt.id for attempt in visits))
+            if wrong is not None:
+                before = visits[: visits.index(wrong)]
+                known = follow(-1, before, self.chain, step)[0]
+                expected = self.chain[min(known, default=-1) + 1].name
+                says = f"{wrong.id} asked {where(wrong)} while {expected} was to be asked first"
+                yield Observation(False, wrong.id, says, evidence)
+            elif min(readings) > 0 and len({where(visit) for visit in visits}) > 1:
+                path = ", then ".join(dict.fromkeys(where(visit) for visit in visits))
+                yield Observation(True, call.id, f"{call.id} asked {path}", evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A call that met a failure at one of the allowed targets goes nowhere else with it."""
+
+    id: ClassVar[str] = "fallback.elsewhere"
+    about: ClassVar[str] = "a call that met a failure stays among the allowed targets"
+
+    allowed: tuple[Target, ...]
+    group: str | None = None
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """One observation per call that met a failure, one per attempt that went outside."""
+        for call in calls_of(history, self.allowed, self.group):
+            attempts = made(history, call)
+            failures = [
+                number
+                for number, attempt in enumerate(attempts)
+                if failed(attempt) and self._inside(attempt)
+            ]
+            if not failures:
+                continue
+            first = attempts[failures[0]]
+            outside = [
+                attempt
+                for attempt in attempts[failures[0] + 1 :]
+                if not self._inside(attempt) and _same_trade(first, attempt)
+            ]
+            for attempt in outside:
+                says = f"{attempt.id} asked {where(attempt)} after {became(first)}"
+                yield Observation(False, attempt.id, says, (call.id, first.id, attempt.id))
+            if not outside and (answered(call) or fruitless(call)):
+                says = f"{call.id} stayed among the allowed targets after {became(first)}"
+                evidence = (call.id, *(attempt.id for attempt in attempts))
+                yield Observation(True, call.id, says, evidence)
+
+    def _inside(self, attempt: Attempt) -> bool:
+        return any(target.owns(attempt) for target in self.allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A target that a call left after a failure is not visited again by the same call."""
+
+    id: ClassVar[str] = "fallback.once"
+    about: ClassVar[str] = "a target once left is not visited again in the same call"
+
+    targets: tuple[Target, ...]
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """One observation per call that left a target after a failure."""
+        nobody: frozenset[int] = frozenset()
+        for call in history.calls:
+            visits = [a for a in made(history, call) if any(t.owns(a) for t in self.targets)]
+            if not any(map(failed, visits[:-1])):
+                continue
+            readings, wrong = follow((-1, nobody), visits, self.targets, _leave)
+            evidence = (call.id, *(attempt.id for attempt in visits))
+            if wrong is not None:
+                says = f"{wrong.id} went back to {where(wrong)}, which {call.id} had left"
+                yield Observation(False, wrong.id, says, evidence)
+            elif all(len(left) > 1 for _, left in readings) and (
+                answered(call) or fruitless(call)
+            ):
+                path = ", then ".join(dict.fromkeys(where(visit) for visit in visits))
+                says = f"{call.id} asked {path}, and none of them again later"
+                yield Observation(True, call.id, says, evidence)
+
+
+def _leave(
+    state: tuple[int, frozenset[int]], attempt: Attempt, number: int
+) -> tuple[int, frozenset[int]] | None:
+    """The target that a call is at and those that it has left, after one more attempt."""
+    current, left = state
+    if number == current:
+        return state
+    return None if number in left else (number, left | {current})
+
+
+def _same_trade(one: Attempt, other: Attempt) -> bool:
+    """Whether both asked for the same kind of work; a refused connection does not say."""
+    return (
+        None in (one.operation, other.operation)
+        or (one.operation == "embeddings") == (other.operation == "embeddings")
+    )
+
+
+CONTRACTS = (Answers, Order, Elsewhere, Once)

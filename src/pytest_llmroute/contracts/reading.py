@@ -1,0 +1,215 @@
+"""How contracts read a history: what an attempt came to, which calls a rule is about, and what to
+make of an attempt that two targets may have got.
+
+Where the history leaves a doubt, it is read in the router's favour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar
+
+from llmroute_sim.history import Attempt, Call, History
+from pytest_llmroute.contracts import Target
+
+__all__ = (
+    "INSTANT",
+    "became",
+    "calls_of",
+    "changes_nothing",
+    "down",
+    "ended",
+    "failed",
+    "follow",
+    "fruitless",
+    "made",
+    "money",
+    "same_deployment",
+    "seconds",
+    "shadowed",
+    "spoke",
+    "surely",
+    "transient",
+    "where",
+    "whole",
+)
+
+State = TypeVar("State", bound=Hashable)
+
+INSTANT = 0.01
+"""Seconds by which a timer may be early or late without anybody minding."""
+
+_HOPELESS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
+
+
+# -- an attempt
+
+
+def whole(attempt: Attempt) -> bool:
+    """Whether the provider gave all of its answer. The client may have left after the terminal
+    event."""
+    return attempt.outcome == "200"
+
+
+def failed(attempt: Attempt) -> bool:
+    """Whether it came to nothing through no choice of the caller's: refused, turned away, broken
+    off, or so slow because of a fault that the client went away."""
+    match attempt.outcome:
+        case "200" | "open":
+            return False
+        case "left" | "200-left":
+            return bool(attempt.faults)
+        case _:
+            return True
+
+
+def spoke(attempt: Attempt) -> bool:
+    """Whether tokens of a stream were out, so that the caller may have seen some."""
+    return attempt.stream and attempt.first_token is not None
+
+
+def transient(attempt: Attempt) -> bool:
+    """Whether it failed in a way that another try may mend: 5xx, a timeout, a broken connection.
+    Not a rate limit, which asks for patience."""
+    return failed(attempt) and (
+        attempt.status is None or attempt.status in (200, 408) or attempt.status >= 500
+    )
+
+
+def changes_nothing(attempt: Attempt) -> bool:
+    """Whether asking the same again can only fail the same: a bad request, a bad key, no such
+    model."""
+    return attempt.status in _HOPELESS
+
+
+def ended(attempt: Attempt) -> float:
+    """When its client could know what became of it."""
+    return attempt.started if attempt.ended is None else attempt.ended
+
+
+def same_deployment(one: Attempt, other: Attempt) -> bool:
+    """Whether both went to the same host for the same model with the same key."""
+    return (one.deployment, one.model, one.key) == (other.deployment, other.model, other.key)
+
+
+# -- a call
+
+
+def made(history: History, call: Call) -> list[Attempt]:
+    """The attempts of a call that the router made itself, not a gateway on its behalf."""
+    return [attempt for attempt in history.of(call) if attempt.via is None]
+
+
+def fruitless(call: Call) -> bool:
+    """Whether the caller waited and got no answer. One who went away did not wait."""
+    return call.outcome in ("failed", "hung")
+
+
+def shadowed(history: History, call: Call) -> bool:
+    """Whether attempts that nobody is known to have made began while the call ran: then what the
+    call did *not* ask is not known."""
+    return any(
+        attempt.via is None
+        and call.started <= attempt.started
+        and (call.ended is None or attempt.started <= call.ended)
+        for attempt in history.untied
+    )
+
+
+def calls_of(history: History, targets: Sequence[Target], group: str | None) -> list[Call]:
+    """The calls that a rule about ``targets`` is about: those that asked for the group. Where it is
+    not said, all that came to the targets if they asked for one name, else those that began at the
+    first target: the others may have asked for a later one."""
+    touching = [
+        (call, attempts)
+        for call in history.calls
+        if (attempts := made(history, call))
+        and any(target.owns(attempt) for target in targets for attempt in attempts)
+    ]
+    if group is not None:
+        return [call for call, _ in touching if call.group == group]
+    groups = {call.group for call, _ in touching}
+    if len(groups) == 1 and None not in groups:
+        return [call for call, _ in touching]
+    return [call for call, attempts in touching if targets[0].owns(attempts[0])]
+
+
+# -- attempts and targets
+
+
+def surely(target: Target, attempt: Attempt) -> bool:
+    """Whether the router made the attempt and it cannot have been meant for anybody else."""
+    return (
+        attempt.via is None
+        and target.owns(attempt)
+        and (
+            attempt.model is not None
+            or target.alone
+            or (attempt.deployment, None, None) in target.deployments
+        )
+    )
+
+
+def down(
+    history: History, target: Target, moment: float, *, leave_out: Call | None = None
+) -> bool:
+    """Whether a router may have reason not to ask a target now: it failed before, and nothing that
+    was asked of it since was answered. ``leave_out`` is a call whose own failures do not count."""
+    known = [
+        attempt
+        for attempt in history.attempts
+        if attempt.via is None
+        and target.owns(attempt)
+        and ended(attempt) <= moment
+        and (leave_out is None or attempt.call != leave_out.id)
+    ]
+    return any(
+        failed(failure)
+        and not any(whole(later) and later.started >= ended(failure) for later in known)
+        for failure in known
+    )
+
+
+def follow(
+    start: State,
+    attempts: Iterable[Attempt],
+    targets: Sequence[Target],
+    step: Callable[[State, Attempt, int], State | None],
+) -> tuple[set[State], Attempt | None]:
+    """Follow a rule through attempts. ``step`` says where a state goes when the attempt went to the
+    target of a number, or None if the rule forbids that. An attempt that several targets may have
+    got is read every way. Gives the states of the readings that survive, and the attempt that none
+    survived, if there is one."""
+    states = {start}
+    for attempt in attempts:
+        owners = [number for number, target in enumerate(targets) if target.owns(attempt)]
+        if not owners:
+            continue
+        reached = {step(state, attempt, number) for state in states for number in owners}
+        states = {state for state in reached if state is not None}
+        if not states:
+            return states, attempt
+    return states, None
+
+
+# -- words
+
+
+def seconds(span: float) -> str:
+    """A time in words."""
+    return f"{round(span, 3):g} s"
+
+
+def money(amount: object) -> str:
+    """A sum in words."""
+    return f"${amount}"
+
+
+def where(attempt: Attempt) -> str:
+    """Who was asked, in words."""
+    return f"{attempt.deployment}/{attempt.model}" if attempt.model else attempt.deployment
+
+
+def became(attempt: Attempt) -> str:
+    """An attempt and what became of it, in words."""
+    return f"{attempt.id} got {attempt.outcome} from {where(attempt)}"
