@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from truth import matrix  # noqa: E402  # the path is set just above
+from truth import matrix, tables  # noqa: E402  # the path is set just above
 
 _LIST = (
     "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -47,12 +47,12 @@ def main() -> int:
             found.setdefault(client, python)
     started = matrix.start(found, asked.processes)
     rows = [row for future in started.values() for row in future.result()]
-    print(matrix.marks(rows))
+    print(tables.marks(rows))
     for row in rows:
-        if not row.same:
+        if not row.same or row.early:
             print(f"{row.cell}\n    tcp    {row.tcp}\n    memory {row.memory}")
     if asked.write:
-        asked.write.write_text(matrix.document(rows))
+        asked.write.write_text(tables.document(rows))
     return int(any(not row.same for row in rows))
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/server.py [--rounds 7] [--seconds 1.0] [--connections 32]
 
-Servers run in processes of their own, the load comes from this one, rounds alternate. ``bare`` is
-an asyncio.Protocol that parses with httptools and writes one constant; ``carrier`` is ours with a
-world that always answers the same; ``simulator`` is ours with the real world behind it. Only the
+Servers run in processes of their own, the load comes from this one, rounds alternate. ``least`` is
+an asyncio.Protocol that waits with httptools for the end of a request and writes one constant;
+``bare`` also keeps what was asked; ``carrier`` is ours with a world that always answers the same,
+``by path`` the same on a shared port, ``simulator`` the real world on a shared port. Only the
 ratios carry over to another machine.
 """
 
@@ -93,8 +94,8 @@ class Constant:
         return True
 
 
-class Bare(asyncio.Protocol):
-    """The least that can be done with asyncio and httptools."""
+class Least(asyncio.Protocol):
+    """The least that can be done with asyncio and httptools: whatever is asked, say the same."""
 
     answer = b""
 
@@ -113,6 +114,27 @@ class Bare(asyncio.Protocol):
         self._transport.write(self.answer)
 
 
+class Bare(Least):
+    """The least that knows what it was asked: method, target, headers and body."""
+
+    def on_message_begin(self) -> None:
+        """A request."""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body = b""
+
+    def on_url(self, url: bytes) -> None:
+        """Its target."""
+        self._target = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        self._headers.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of body."""
+        self._body += body
+
+
 # -- servers, each in a process of its own
 
 
@@ -122,26 +144,27 @@ def _announce(port: int) -> None:
         print(time.process_time(), flush=True)
 
 
-def _bare(answer: bytes) -> None:
+def _bare(protocol: type[Least], answer: bytes) -> None:
     async def run() -> None:
-        Bare.answer = answer
-        server = await asyncio.get_running_loop().create_server(Bare, "127.0.0.1", 0)
+        protocol.answer = answer
+        server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         await asyncio.to_thread(_announce, port)
 
     asyncio.run(run())
 
 
-def _ours(door: Door) -> None:
-    with serve(door, paths={"openai": OPENAI}) as server:
-        _announce(server.port)
+def _ours(door: Door, *, shared: bool) -> None:
+    paths, own = ({"openai": OPENAI}, ()) if shared else ({}, (OPENAI,))
+    with serve(door, paths=paths, listeners=own) as server:
+        _announce(int(server.url(OPENAI).split(":")[2].split("/")[0]))
 
 
 def _simulator() -> None:
     from llmroute_sim.clock import RealClock
     from llmroute_sim.simulator import Simulator
 
-    _ours(Simulator(RealClock()))
+    _ours(Simulator(RealClock()), shared=True)
 
 
 @dataclass
@@ -201,10 +224,9 @@ def once(port: int) -> bytes:
 
 def load(port: int, seconds: float, connections: int) -> tuple[int, float]:
     """Ask on every connection as fast as it is answered; give the answers and the seconds."""
-    size = len(once(port))
     chosen = selectors.DefaultSelector()
     socks = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
-    missing = dict.fromkeys(socks, size)
+    missing = dict.fromkeys(socks, 0)
     for sock in socks:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         chosen.register(sock, selectors.EVENT_READ)
@@ -212,13 +234,17 @@ def load(port: int, seconds: float, connections: int) -> tuple[int, float]:
     done = 0
     start = time.perf_counter()
     while (now := time.perf_counter()) < start + seconds:
-        for key, _ in chosen.select(0.1):
+        for key, _ in chosen.select(0):  # awake all the time, as many clients would be
             sock = key.fileobj
             assert isinstance(sock, socket.socket)
-            missing[sock] -= len(sock.recv(65536))
-            if missing[sock] <= 0:
+            data = sock.recv(65536)
+            if not missing[sock]:  # an answer begins; its head is never cut here
+                head, _, data = data.partition(b"\r\n\r\n")
+                at = head.rindex(b"content-length: ") + 16
+                missing[sock] = int(head[at:].partition(b"\r\n")[0])
+            missing[sock] -= len(data)
+            if not missing[sock]:
                 done += 1
-                missing[sock] = size
                 sock.sendall(REQUEST)
     for sock in socks:
         sock.close()
@@ -235,17 +261,31 @@ def main() -> None:
     asked = options.parse_args()
     match asked.serve:
         case ["bare", answer]:
-            return _bare(bytes.fromhex(answer))
+            _bare(Bare, bytes.fromhex(answer))
+        case ["least", answer]:
+            _bare(Least, bytes.fromhex(answer))
         case ["carrier"]:
-            return _ours(Constant())
+            _ours(Constant(), shared=False)
+        case ["by path"]:
+            _ours(Constant(), shared=True)
         case ["simulator"]:
-            return _simulator()
+            _simulator()
+        case _:
+            compare(asked.rounds, asked.seconds, asked.connections)
+
+
+def compare(rounds: int, seconds: float, connections: int) -> None:
+    """Take turns, and print."""
     carrier = Server.start("carrier")
-    bare = Server.start("bare", once(carrier.port).hex())
-    servers = [bare, carrier, Server.start("simulator")]
-    for _ in range(asked.rounds):
+    answer = once(carrier.port).hex()
+    bare = Server.start("bare", answer)
+    rest = [Server.start("by path"), Server.start("simulator")]
+    servers = [Server.start("least", answer), bare, carrier, *rest]
+    for server in servers:
+        load(server.port, 0.5, connections)  # the first answers load what they need
+    for _ in range(rounds):
         for server in servers:
-            server.measure(asked.seconds, asked.connections)
+            server.measure(seconds, connections)
     print(f"{'server':12}{'requests/s':>12}{'of bare':>10}{'CPU us/request':>16}{'of bare':>10}")
     for server in servers:
         rate, cost = statistics.median(server.rates), statistics.median(server.costs)

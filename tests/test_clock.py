@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import queue
 import threading
 import time
@@ -261,7 +263,7 @@ def test_a_call_that_hangs_ends_in_a_task_and_the_world_goes_on(clock):
 
     async def main() -> list[float]:
         async def ticker() -> None:
-            while True:
+            for _ in itertools.count():
                 await asyncio.sleep(20)
 
         ticking = asyncio.create_task(ticker())
@@ -309,10 +311,8 @@ def test_a_hang_is_found_at_once_where_nothing_else_can_happen(clock):
 def test_a_router_that_swallows_its_cancellation_hangs_all_the_same(clock, swallowed):
     async def stubborn() -> str:
         for _ in range(3):
-            try:
+            with contextlib.suppress(swallowed):
                 await forever()
-            except swallowed:
-                pass
         return "an answer"
 
     async def ask() -> None:
@@ -369,8 +369,10 @@ def test_what_still_waits_when_the_world_ends_is_woken_and_named():
         finally:
             told.append("woken")
 
-    with pytest.warns(StillWaiting, match="the lonely one"), in_memory(Silent(), Clock()):
-        thread = threading.Thread(target=waits, name="the lonely one")
+    thread = threading.Thread(target=waits, name="the lonely one")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(pytest.warns(StillWaiting, match="the lonely one"))
+        stack.enter_context(in_memory(Silent(), Clock()))
         thread.start()
         time.sleep(3)
     thread.join(5)
@@ -380,8 +382,10 @@ def test_what_still_waits_when_the_world_ends_is_woken_and_named():
 
 def test_jobs_still_in_line_when_the_world_ends_never_run():
     ran = []
-    with pytest.warns(StillWaiting), in_memory(Silent(), Clock()):
-        pool = ThreadPoolExecutor(1)
+    pool = ThreadPoolExecutor(1)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(pytest.warns(StillWaiting, match="a job"))
+        stack.enter_context(in_memory(Silent(), Clock()))
         pool.submit(threading.Event().wait, 10_000)
         later = pool.submit(ran.append, "ran")
         time.sleep(1)

@@ -135,6 +135,41 @@ def test_a_request_is_the_same_however_it_is_cut(cuts: list[int]) -> None:
     assert tape.text.endswith(b"\r\n\r\nhi")
 
 
+@given(st.lists(st.integers(0, 2 * len(ASK)), max_size=3), st.sampled_from([b"{}", b"[]"]))
+def test_a_head_that_was_seen_before_means_the_same_again(cuts: list[int], body: bytes) -> None:
+    connection, world, tape = begin(*ok(b"hi"))
+    connection.feed(ASK)
+    again = ASK[:-2] + body + ASK
+    for start, stop in itertools.pairwise([0, *sorted(cuts), len(again)]):
+        connection.feed(again[start:stop])
+    first, second, third = world.asked
+    assert first == third
+    assert (first.headers, first.target) == (second.headers, second.target)
+    assert (first.body, second.body) == (b"{}", body)
+    assert tape.over is None
+
+
+def test_the_end_of_a_head_is_not_remembered_as_a_head() -> None:
+    connection, world, tape = begin(*ok(b"hi"))
+    cut = ASK.index(b"Content-Length")
+    connection.feed(ASK[:cut])
+    connection.feed(ASK[cut:])
+    assert len(world.asked) == 1
+    connection.feed(ASK[cut:])
+    assert len(world.asked) == 1
+    assert tape.over == "end"
+
+
+def test_the_last_request_stays_the_last_when_its_head_was_seen_before() -> None:
+    closing = ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    for _ in range(2):
+        connection, world, tape = begin(*ok(b"hi"))
+        connection.feed(closing)
+        connection.feed(ASK)
+        assert tape.over == "end"
+        assert len(world.asked) == 1
+
+
 def test_trailers_are_not_headers_and_chunks_are_joined() -> None:
     connection, world, _ = begin(*ok(b""))
     connection.feed(

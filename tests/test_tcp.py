@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from llmroute_sim.carriers.tcp import PortError, serve
+from llmroute_sim.clock import RealClock
+from llmroute_sim.faults import Refused
+from llmroute_sim.incidents import Incident, Place
+from llmroute_sim.simulator import Simulator
 from llmroute_sim.wire import (
     FOREVER,
     Abort,
@@ -306,3 +310,36 @@ def test_it_runs_on_a_loop_that_is_running(world: World) -> None:
             return got
 
     assert asyncio.run(ask()).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+# -- with the simulator behind it
+
+CHAT = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}).encode()
+CHAT_ASK = (
+    b"POST /openai/v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\n"
+    b"X-LLMroute-Call: c1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(CHAT), CHAT)
+)
+
+
+def test_the_simulator_answers_and_the_marker_ties_the_attempt() -> None:
+    simulator = Simulator(RealClock())
+    with (
+        serve(simulator, paths={"openai": OPENAI}) as server,
+        dial(server.url("openai")) as sock,
+    ):
+        got = exchange(sock, CHAT_ASK, until=b"nothing ends like this")
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    (attempt,) = simulator.history.attempts
+    assert (attempt.call, attempt.step, attempt.complete) == ("c1", "openai:200", True)
+
+
+def test_an_incident_of_the_simulator_closes_the_port_until_it_is_healed() -> None:
+    simulator = Simulator(RealClock())
+    with serve(simulator, listeners=[OPENAI]) as server:
+        url = server.url(OPENAI)
+        incident = simulator.inject(Incident(Refused(), (Place("openai"),)))
+        with pytest.raises(ConnectionRefusedError):
+            dial(url)
+        incident.heal()
+        server.refresh()
+        dial(url).close()

@@ -39,10 +39,11 @@ class Ended(BaseException):
 class Strand:
     """One thread of a world, or one job of an executor."""
 
-    __slots__ = ("astray", "doom", "ident", "name", "queued", "ticket", "turn", "watchers")
+    __slots__ = ("astray", "daemon", "doom", "ident", "name", "queued", "ticket", "turn", "watchers")
 
-    def __init__(self, ticket: int, name: str) -> None:
+    def __init__(self, ticket: int, name: str, daemon: bool) -> None:
         self.ticket = ticket
+        self.daemon = daemon
         self.name = name
         self.ident: int | None = None
         self.turn = threading.Lock()
@@ -110,19 +111,16 @@ class Baton:
             self.members[ident] = strand
             self._holder = strand
         if self._holder is not strand:
-            with self._mutex:
-                self._push(strand)
-                if self._holder is None:
-                    self._give(self._pop() or strand)
-                strand.astray = False
-            self._await(strand)
+            if self.over and strand is not self.founder:
+                raise Ended("the world is over")
+            self._rejoin(strand)
         return strand
 
-    def expect(self, name: str, *, soon: bool = True) -> Strand:
+    def expect(self, name: str, *, soon: bool = True, daemon: bool = False) -> Strand:
         """Draw a ticket for a thread or job that was just submitted. With ``soon`` it holds the
         clock until it has run; else :meth:`admit` says when."""
         with self._mutex:
-            strand = self._new(name)
+            strand = self._new(name, daemon)
             if soon:
                 self._push(strand)
         return strand
@@ -138,7 +136,10 @@ class Baton:
             self._retire(strand)
 
     def enter(self, strand: Strand) -> None:
-        """Begin a strand in the running thread, when its turn comes."""
+        """Begin a strand in the running thread, when its turn comes. One that was forgotten, since
+        its world ended, never gets one and begins as a thread of its own."""
+        if strand.ticket not in self._alive:
+            return
         strand.ident = threading.get_ident()
         self.members[strand.ident] = strand
         self._await(strand)
@@ -163,7 +164,8 @@ class Baton:
         return iter(sorted(self._alive.values(), key=lambda strand: strand.ticket))
 
     def end(self) -> list[str]:
-        """End the world: wake whoever still waits in it, and name them.
+        """End the world: wake whoever still waits in it, and name them, but for daemon threads,
+        which nobody means to wait for.
 
         The caller's strand stays until the others have gone, or have shown that they will not.
         """
@@ -173,7 +175,8 @@ class Baton:
         for strand in self.strands():
             if strand is not me:
                 strand.doom = Ended("the world is over")
-                left.append(strand.name)
+                if not strand.daemon:
+                    left.append(strand.name)
                 self.rouse(strand)
         until = _monotonic() + GRACE
         while len(self._alive) > 1 and _monotonic() < until:
@@ -239,8 +242,8 @@ class Baton:
 
     # -- within the mutex
 
-    def _new(self, name: str) -> Strand:
-        strand = Strand(next(self._tickets), name)
+    def _new(self, name: str, daemon: bool = False) -> Strand:
+        strand = Strand(next(self._tickets), name, daemon)
         self._alive[strand.ticket] = strand
         return strand
 
@@ -280,6 +283,17 @@ class Baton:
                 self._give(other)
 
     # -- outside the mutex
+
+    def _rejoin(self, strand: Strand) -> None:
+        """A strand that was lost, or interrupted, takes its turn again."""
+        with self._mutex:
+            strand.astray = False
+            if self._holder is strand:
+                return  # it was its turn in the meantime
+            self._push(strand)
+            if self._holder is None:
+                self._give(self._pop() or strand)
+        self._await(strand)
 
     def _await(self, strand: Strand) -> None:
         try:

@@ -20,6 +20,7 @@ class Unknown(ValueError):
         super().__init__(f"unknown {what} {name!r}{hint} (known: {', '.join(allowed) or 'none'})")
         self.what = what
         self.name = name
+        self.known = tuple(allowed)
         self.closest = close[0] if close else None
 
 

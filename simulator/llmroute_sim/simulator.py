@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from llmroute_sim import prose, tokens
 from llmroute_sim.dialects import Dialect, Unreadable, find
-from llmroute_sim.faults import AdmitFault, ConnectFault, Scene, StreamFault
+from llmroute_sim.faults import AdmitFault, ConnectFault, Refused, Scene, StreamFault
 from llmroute_sim.history import Attempt, History, fingerprint
-from llmroute_sim.incidents import Incident, Live, Place
+from llmroute_sim.incidents import Incident, Live, Place, When
 from llmroute_sim.names import Unknown
 from llmroute_sim.prompt import Answer, Facts, Finish, Prompt, Refusal, ToolCall, Usage
 from llmroute_sim.providers import Model, Provider, Tariff, model, providers
@@ -163,6 +163,18 @@ class Simulator:
         return not any(
             isinstance(live.incident.fault, ConnectFault)
             and not live.healed
+            and _aimed(live.incident, found)
+            for live in self._incidents
+        )
+
+    def refuses(self, address: Address) -> bool:
+        """Whether every connection to an address is refused at this moment, whoever makes it."""
+        found, now = self._deployments[address.host], self.clock.now()
+        return any(
+            isinstance(live.incident.fault, Refused)
+            and not live.healed
+            and live.incident.when == When(between=live.incident.when.between)
+            and live.incident.when.open(now)
             and _aimed(live.incident, found)
             for live in self._incidents
         )

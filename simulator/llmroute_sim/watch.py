@@ -65,13 +65,10 @@ class _Seen:
         self.body += len(data.body)
         self.attempt.last = round(now(), 6)
         match data.part:
-            case "token":
-                self.streamed = True
-                if self.attempt.first_token is None:
-                    self.attempt.first_token = round(now(), 6)
-            case "body":
-                if self.attempt.first_token is None:
-                    self.attempt.first_token = round(now(), 6)
+            case "token" | "body":
+                self.streamed = self.streamed or data.part == "token"
+                if self.attempt.first_token is None and self.attempt.status == 200:
+                    self.attempt.first_token = self.attempt.last
             case "open":
                 self.streamed = True
             case "terminal":

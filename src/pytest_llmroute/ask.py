@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from llmroute_sim import prose
-from llmroute_sim.clock import Ended, Stuck
+from llmroute_sim.clock import Stuck
 from llmroute_sim.history import Call, Failure, History, inside_call
 from pytest_llmroute.routers import Question, Reply
 
 __all__ = ("CALL_HORIZON", "Pen", "digest", "failure_of")
 
-CALL_HORIZON = 6 * 3600.0
-"""Virtual seconds after which a call counts as hanging: longer than any timeout that a router has
+CALL_HORIZON = 2 * 3600.0
+"""Virtual seconds after which a call counts as hanging: longer than the longest timeout that a router has
 by default."""
 
 _SECRET = re.compile(r"\b(sk|key|pk|Bearer)[-_ ][\w\-*.]{6,}")
@@ -72,12 +72,13 @@ class Pen:
             call.outcome = "hung"
             call.failure = Failure(("Stuck",), None, str(stuck))
             raise
-        except Ended:
-            call.outcome = "left"
-            raise
         except Exception as error:
             call.outcome = "failed"
             call.failure = failure_of(error)
+            raise
+        except BaseException:
+            # Cancelled, interrupted, skipped, or the world ended: nobody waits for an answer.
+            call.outcome = "left"
             raise
         else:
             call.outcome = "answered"

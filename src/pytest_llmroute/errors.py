@@ -1,10 +1,10 @@
-"""What is wrong with what a user wrote."""
+"""What is wrong with what a user wrote, or asked for."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ("ConfigError",)
+__all__ = ("CannotPlay", "ConfigError")
 
 
 class ConfigError(Exception):
@@ -28,3 +28,7 @@ class ConfigError(Exception):
         self.key = key
         self.message = message
         self.closest = closest
+
+
+class CannotPlay(Exception):
+    """A router or an interpreter cannot be run: says which, and why."""

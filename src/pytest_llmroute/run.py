@@ -28,6 +28,9 @@ from pytest_llmroute.verdicts import Verdict, confirmed, judge
 __all__ = ("Cell", "Choice", "Player", "Result", "Trial", "judged", "play", "trials")
 
 
+_SETTLE = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What part of the whole is asked for: scenarios and contracts by name (empty: all), policy
@@ -191,23 +194,29 @@ def play(cell: Cell) -> History:
 
 async def _workload(cell: Cell, history: History, clock: Clock) -> None:
     pen = Pen(history, clock)
-    number = 0
     async with cell.config.open() as router:
-        with ThreadPoolExecutor(max_workers=64) as pool:
-            for line, ask in enumerate(cell.scenario.asks):
-                due = ask.at
-                for _ in range(ask.times):
-                    if due is not None and due > clock.now():
-                        await asyncio.sleep(due - clock.now())
-                    due = clock.now() + ask.every
-                    names = [ask.question or f"{line}.{number + n}" for n in range(ask.together)]
-                    number += ask.together
-                    await asyncio.gather(
-                        *(
-                            _call(router, pen, clock, pool, _question(cell, ask, name), ask)
-                            for name in names
-                        )
+        await _asked(router, cell, pen, clock)
+        # Routers write their logs and counters behind the caller's back; let them finish.
+        await asyncio.sleep(_SETTLE)
+
+
+async def _asked(router: Router, cell: Cell, pen: Pen, clock: Clock) -> None:
+    number = 0
+    with ThreadPoolExecutor(max_workers=64) as pool:
+        for line, ask in enumerate(cell.scenario.asks):
+            due = ask.at
+            for _ in range(ask.times):
+                if due is not None and due > clock.now():
+                    await asyncio.sleep(due - clock.now())
+                due = clock.now() + ask.every
+                names = [ask.question or f"{line}.{number + n}" for n in range(ask.together)]
+                number += ask.together
+                await asyncio.gather(
+                    *(
+                        _call(router, pen, clock, pool, _question(cell, ask, name), ask)
+                        for name in names
                     )
+                )
 
 
 def _question(cell: Cell, ask: Ask, name: str) -> Question:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from llmroute_sim.carriers.tcp import serve
 from llmroute_sim.wire import Address
@@ -35,10 +36,13 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The class of the exception and those of its causes, outermost first; none if it went well;
-    ``hangs`` in their place. And how many tokens had been delivered by then."""
+    ``hangs`` in their place. And how many tokens had been delivered by then.
+
+    ``seconds`` is how long it took in the script's seconds; real time only gives a lower bound."""
 
     kinds: tuple[str, ...]
     tokens: int
+    seconds: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
         return f"{' < '.join(self.kinds) or 'ok'} ({self.tokens} tokens)"
@@ -54,7 +58,9 @@ def over_tcp(cell: Cell, scale: float = SCALE) -> Outcome:
     address = Address(HOSTS[dialect])
     door = Scripted(dialect, cell.fault, cell.stream)
     with serve(door, listeners=[address], time_scale=scale, segment_gap=GAP) as server:
-        return _ask(cell, f"{server.url(address)}/v1", scale)
+        began = time.perf_counter()
+        outcome = _ask(cell, f"{server.url(address)}/v1", scale)
+        return replace(outcome, seconds=(time.perf_counter() - began) / scale)
 
 
 def in_memory(cell: Cell) -> Outcome:
@@ -64,19 +70,26 @@ def in_memory(cell: Cell) -> Outcome:
 
     dialect = CLIENTS[cell.client].dialect
     door = Scripted(dialect, cell.fault, cell.stream)
-    with memory.in_memory(door, Clock()):
-        return _ask(cell, f"http://{HOSTS[dialect]}/v1", 1.0)
+    clock = Clock()
+    with memory.in_memory(door, clock):
+        outcome = _ask(cell, f"http://{HOSTS[dialect]}/v1", 1.0)
+        return replace(outcome, seconds=clock.now())
 
 
 def _ask(cell: Cell, base: str, scale: float) -> Outcome:
+    return ask(cell.client, base, cell.stream, TIMEOUT * scale, HANGS_AFTER * scale)
+
+
+def ask(client: str, base: str, stream: bool, timeout: float, patience: float) -> Outcome:
+    """Ask once, and say what the caller got. Times in seconds of whichever clock is on."""
     heard: list[str] = []
     kinds: tuple[str, ...] = ()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what clients leave open is not under test
-            asked = CLIENTS[cell.client].ask(base, cell.stream, TIMEOUT * scale)
+            asked = CLIENTS[client].ask(base, stream, timeout)
             if isinstance(asked, AsyncIterator):
-                asyncio.run(_listen_async(asked, heard, HANGS_AFTER * scale))
+                asyncio.run(_listen_async(asked, heard, patience))
             else:
                 _listen(asked, heard)
     except Exception as error:

@@ -28,7 +28,11 @@ def dialled(address: Any, timeout: Any) -> MemorySocket | None:
     if world is None or place is None:
         return None
     # Any other object than a number stands for the default, in socket and urllib3 alike.
-    seconds = timeout if timeout is None or isinstance(timeout, int | float) else socket.getdefaulttimeout()
+    seconds = (
+        timeout
+        if timeout is None or isinstance(timeout, int | float)
+        else socket.getdefaulttimeout()
+    )
     ending = world.network.dial(place, seconds)
     return MemorySocket(Inbox(world.network, place, ending), seconds)
 
@@ -43,7 +47,14 @@ def create_connection(address: Any, timeout: Any = ..., *args: Any, **options: A
     return _create_connection(address, *args, **options)
 
 
-def getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, *rest: Any, **options: Any) -> Any:  # noqa: A002 - the original's name
+def getaddrinfo(
+    host: Any,
+    port: Any,
+    family: int = 0,
+    type: int = 0,  # noqa: A002 - the original's name
+    *rest: Any,
+    **options: Any,
+) -> Any:
     """``socket.getaddrinfo``: every host of the world has one address."""
     world = here()
     place = world.network.place(host, port) if world else None

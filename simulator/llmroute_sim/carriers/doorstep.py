@@ -69,10 +69,10 @@ class Doorstep:
             if found is None:
                 return self._astray(request, self._paths)
             request = found
-        self._current = request.address
-        if request.address in self._dialled and self._door.keeps(request.address):
+        address = self._current = request.address
+        if address in self._dialled and self._door.keeps(address):
             return self._door.open(request)
-        self._dialled.add(request.address)
+        self._dialled.add(address)
         return self._dial(request)
 
     def _dial(self, request: Request) -> Exchange:

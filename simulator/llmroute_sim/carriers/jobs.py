@@ -126,4 +126,6 @@ def abandon(world: Inside) -> None:
 
 
 def _name(do: Any) -> str:
-    return str(getattr(do, "__qualname__", None) or getattr(getattr(do, "func", None), "__qualname__", "?"))
+    return str(
+        getattr(do, "__qualname__", None) or getattr(getattr(do, "func", None), "__qualname__", "?")
+    )

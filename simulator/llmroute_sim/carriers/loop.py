@@ -8,7 +8,6 @@ everything is put back.
 from __future__ import annotations
 
 import asyncio
-import functools
 import selectors
 import socket
 import ssl
@@ -18,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmroute_sim.baton import Waiter
-from llmroute_sim.carriers.inside import Inside, Unsupported, here, opened
+from llmroute_sim.carriers.inside import Inside, Unsupported, aside, here, opened
 from llmroute_sim.carriers.network import fake_address
 from llmroute_sim.carriers.transport import MemoryTransport
 from llmroute_sim.wire import Address
@@ -71,10 +70,11 @@ class Adoption:
         self.world = world
         self.waiter: Waiter | None = None
         self.dialled: dict[socket.socket, Any] = {}
-        self._kind = type(loop)
+        self._kind: type = type(loop)
         self._resolution = loop._clock_resolution
         self._selector = loop._selector
-        before = loop.time()
+        with aside():
+            before = loop.time()
         loop.__class__ = _virtual(self._kind)
         loop.time = world.clock.monotonic
         # Coarser than the spacing of any float that time() can be, or the loop would spin.
@@ -95,7 +95,8 @@ class Adoption:
         loop._clock_resolution = self._resolution
         if isinstance(loop._selector, _Selector):
             loop._selector = self._selector
-        self._shift(loop.time() - now)
+        with aside():
+            self._shift(loop.time() - now)
         for sock in self.dialled:
             sock.close()
 
@@ -172,16 +173,23 @@ def _adoption(loop: Any) -> Adoption | None:
     return world.loops.get(loop) if world is not None else None
 
 
-@functools.cache
+_classes: dict[type, type] = {}
+
+
 def _virtual(kind: type) -> type:
     """A class of loop like another, but for time and connections."""
-    return type(f"Virtual{kind.__name__}", (_Virtual, kind), {"__module__": __name__})
+    if kind not in _classes:
+        name = f"Virtual{kind.__name__}"
+        _classes[kind] = type(name, (_Virtual, kind), {"__module__": __name__})
+    return _classes[kind]
 
 
 class _Virtual(asyncio.SelectorEventLoop):
     """What an adopted loop does differently."""
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_at(  # type: ignore[override]  # its type variables are of no use here
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
         # On the microsecond: dust must not decide which of two timers is first.
         return super().call_at(round(when * 1e6) / 1e6, callback, *args, context=context)
 
@@ -198,7 +206,9 @@ class _Virtual(asyncio.SelectorEventLoop):
         if place is None:
             return await super().getaddrinfo(host, port, **options)
         kind = options.get("type") or socket.SOCK_STREAM
-        return [(socket.AF_INET, kind, socket.IPPROTO_TCP, "", (fake_address(place.host), place.port))]
+        return [
+            (socket.AF_INET, kind, socket.IPPROTO_TCP, "", (fake_address(place.host), place.port))
+        ]
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         adoption = _adoption(self)
@@ -237,7 +247,7 @@ class _Virtual(asyncio.SelectorEventLoop):
         await asyncio.sleep(0)  # connection_made comes before the caller goes on
         return transport, protocol
 
-    async def start_tls(self, transport: Any, protocol: Any, *args: Any, **options: Any) -> Any:  # type: ignore[override]
+    async def start_tls(self, transport: Any, protocol: Any, *args: Any, **options: Any) -> Any:
         if isinstance(transport, MemoryTransport):
             transport.set_protocol(protocol)
             return transport

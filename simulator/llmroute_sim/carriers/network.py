@@ -162,7 +162,9 @@ class Network:
             exchange.close()
 
 
-class _Answer(Exception):  # noqa: N818 - not an error: how a dial that was accepted goes on
+class _Answer(Exception):
+    """Not an error: how a dial that was accepted goes on."""
+
     def __init__(self, ending: Abort) -> None:
         self.ending = ending
 

@@ -42,7 +42,16 @@ def pollable(readable: bool) -> int:
 class Inbox:
     """What the provider's half has sent and a blocking client has not yet read."""
 
-    __slots__ = ("__weakref__", "_network", "address", "connection", "ended", "reset_", "segments", "waiter")
+    __slots__ = (
+        "__weakref__",
+        "_network",
+        "address",
+        "connection",
+        "ended",
+        "reset_",
+        "segments",
+        "waiter",
+    )
 
     def __init__(self, network: Network, address: Address, ending: Ending) -> None:
         self.address = address

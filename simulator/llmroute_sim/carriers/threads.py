@@ -81,7 +81,7 @@ def start(self: threading.Thread) -> None:
         return
     strand = None
     if not _is_foreign(self):
-        strand = world.baton.expect(self.name)
+        strand = world.baton.expect(self.name, daemon=self.daemon)
         thread: Any = self
         thread._llmroute = strand
         thread.run = _Run(world, strand, self.run)
@@ -136,7 +136,8 @@ class _Run:
 
 def _is_foreign(thread: threading.Thread) -> bool:
     """Whether a test plugin started it, to judge by where its code comes from."""
-    target: Any = getattr(thread, "_target", None) or getattr(thread, "function", None) or type(thread)
+    target: Any = (
+        getattr(thread, "_target", None) or getattr(thread, "function", None) or type(thread)
+    )
     module = getattr(target, "__module__", None) or ""
     return module.split(".")[0] in FOREIGN or module in FOREIGN
-

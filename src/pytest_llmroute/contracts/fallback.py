@@ -184,9 +184,7 @@ class Once:
             if wrong is not None:
                 says = f"{wrong.id} went back to {where(wrong)}, which {call.id} had left"
                 yield Observation(False, wrong.id, says, evidence)
-            elif all(len(left) > 1 for _, left in readings) and (
-                answered(call) or fruitless(call)
-            ):
+            elif all(len(left) > 1 for _, left in readings) and (answered(call) or fruitless(call)):
                 path = ", then ".join(dict.fromkeys(where(visit) for visit in visits))
                 says = f"{call.id} asked {path}, and none of them again later"
                 yield Observation(True, call.id, says, evidence)
@@ -204,9 +202,8 @@ def _leave(
 
 def _same_trade(one: Attempt, other: Attempt) -> bool:
     """Whether both asked for the same kind of work; a refused connection does not say."""
-    return (
-        None in (one.operation, other.operation)
-        or (one.operation == "embeddings") == (other.operation == "embeddings")
+    return None in (one.operation, other.operation) or (one.operation == "embeddings") == (
+        other.operation == "embeddings"
     )
 
 

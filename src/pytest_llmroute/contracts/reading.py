@@ -150,9 +150,7 @@ def surely(target: Target, attempt: Attempt) -> bool:
     )
 
 
-def down(
-    history: History, target: Target, moment: float, *, leave_out: Call | None = None
-) -> bool:
+def down(history: History, target: Target, moment: float, *, leave_out: Call | None = None) -> bool:
     """Whether a router may have reason not to ask a target now: it failed before, and nothing that
     was asked of it since was answered. ``leave_out`` is a call whose own failures do not count."""
     known = [

@@ -47,7 +47,9 @@ class Bounded:
             if not any(map(failed, tries)):
                 continue
             evidence = (call.id, *(attempt.id for attempt in tries))
-            says = f"{call.id} asked {self.target.name} {_times(len(tries))}; at most {most} allowed"
+            says = (
+                f"{call.id} asked {self.target.name} {_times(len(tries))}; at most {most} allowed"
+            )
             if len(tries) > most:
                 yield Observation(False, tries[most].id, says, evidence)
             elif answered(call) or fruitless(call):

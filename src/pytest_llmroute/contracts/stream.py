@@ -8,7 +8,17 @@ from typing import ClassVar
 
 from llmroute_sim.history import Attempt, Call, History
 from pytest_llmroute.contracts import Observation, answered
-from pytest_llmroute.contracts.reading import became, ended, failed, made, seconds, spoke, where, whole
+from pytest_llmroute.contracts.reading import (
+    INSTANT,
+    became,
+    ended,
+    failed,
+    made,
+    seconds,
+    spoke,
+    where,
+    whole,
+)
 
 __all__ = ("CONTRACTS", "SLACK", "OneVoice", "Stall", "Whole")
 
@@ -100,33 +110,46 @@ class Stall:
         calls = {call.id: call for call in history.calls}
         for attempt in history.attempts:
             call = None if attempt.call is None else calls.get(attempt.call)
-            streamed = attempt.stream if call is None else call.stream
-            # Before a request was sent, other patience applies than a stream's.
-            if attempt.via is not None or not streamed or attempt.model is None:
+            # An attempt that told no model never got as far as a stream: other patience applies.
+            if attempt.via is not None or not attempt.stream or (call and not call.stream):
                 continue
             silence = self._silence(attempt)
             if silence is None:
                 continue
             evidence = (attempt.id,) if call is None else (call.id, attempt.id)
-            says = f"{attempt.id} stayed with {where(attempt)} through {seconds(silence)} of silence; {seconds(self.seconds)} allowed"
-            if call is not None and call.outcome == "hung" and attempt.left and ended(attempt) >= (call.ended or 0):
-                yield Observation(False, call.id, f"{call.id} hung on {where(attempt)}: {says}", evidence)
+            says = (
+                f"{attempt.id} stayed with {where(attempt)} through {seconds(silence)} of silence;"
+                f" {seconds(self.seconds)} allowed"
+            )
+            if call is not None and _hangs(call, attempt):
+                yield Observation(False, call.id, f"{call.id} hung: {says}", evidence)
             elif silence > self.seconds + SLACK:
                 yield Observation(False, attempt.id, says, evidence)
             elif call is None or call.outcome in ("answered", "failed"):
                 yield Observation(True, attempt.id, says, evidence)
 
     def _silence(self, attempt: Attempt) -> float | None:
-        """How long it was silent, None if no fault silenced it."""
-        if attempt.ended is None or not attempt.faults:
+        """How long a fault silenced it, None if none did."""
+        if not attempt.faults:
             return None
-        if attempt.head is not None and attempt.head - attempt.started > self.seconds:
-            return attempt.head - attempt.started
-        if not failed(attempt) or not attempt.left:
+        late = (attempt.head or attempt.started) - attempt.started
+        if late > self.seconds + SLACK:
+            return late
+        if not attempt.left or whole(attempt) or attempt.ended is None:
             return None
-        life = attempt.last or attempt.head or attempt.started
+        life = max(attempt.started, attempt.head or 0.0, attempt.last or 0.0)
         silence = attempt.ended - life
-        return silence
+        endless = attempt.outcome in ("silence", "200-stall")
+        return silence if endless or silence >= self.seconds - INSTANT else None
+
+
+def _hangs(call: Call, attempt: Attempt) -> bool:
+    """Whether the call never came back and was waiting for the attempt."""
+    return (
+        call.outcome == "hung"
+        and attempt.left
+        and (call.ended is None or ended(attempt) >= call.ended)
+    )
 
 
 CONTRACTS = (OneVoice, Whole, Stall)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pytest_llmroute.routers import RoutingConfig
     from pytest_llmroute.run import Result
 
-__all__ = ("Finding", "Played", "Report", "Seen", "Sheet", "relative", "sheet")
+__all__ = ("HISTORY", "Finding", "Played", "Report", "Seen", "Sheet", "relative", "sheet")
+
+HISTORY = "history"
+"""The kind of a sheet about a saved history, which no configuration made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +215,15 @@ def findings(
     given, ids, found = list(verdicts), Unique(), list[Finding]()
     for promise in promises:
         name = ids(promise.id)
-        seen = tuple(Seen(at, verdict) for at, verdict in given if verdict.promise == promise)
+        if any(promise == earlier.promise for earlier in found):
+            continue  # the same line, promised twice
+        seen = {
+            at.id if at else "": Seen(at, verdict)
+            for at, verdict in given
+            if verdict.promise == promise
+        }
         if seen:
-            found.append(Finding(len(found) + 1, name, promise, seen))
+            found.append(Finding(len(found) + 1, name, promise, tuple(seen.values())))
     return tuple(found)
 
 

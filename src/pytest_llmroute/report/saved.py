@@ -1,5 +1,5 @@
-"""Reports as JSON, and back: what was promised and what happened, so that it can be judged again
-where neither the router nor the simulated world is.
+"""Reports as JSON: what was promised and what happened, enough to judge it again where neither the
+router nor the simulated world is.
 
 The form is published in ``llmroute_data/schema/report.schema.json``.
 """
@@ -10,29 +10,15 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llmroute_sim.history import History
-from llmroute_sim.names import Unknown
-from pytest_llmroute.contracts import Contract, contracts
-from pytest_llmroute.promises import Because, NotJudged, Promise
-from pytest_llmroute.report.findings import (
-    Finding,
-    Played,
-    Report,
-    Seen,
-    Sheet,
-    Unique,
-    findings,
-    relative,
-)
-from pytest_llmroute.report.values import plain, typed
-from pytest_llmroute.verdicts import Verdict, confirmed, judge
+from pytest_llmroute.contracts import Contract
+from pytest_llmroute.promises import Because
+from pytest_llmroute.report.findings import Finding, Played, Report, Seen, Sheet, Unique, relative
+from pytest_llmroute.report.values import plain
 
-__all__ = ("FORMAT", "contract_of", "dump", "judged", "parameters", "write")
+__all__ = ("FORMAT", "dump", "parameters", "write")
 
 FORMAT = 1
 
@@ -155,121 +141,3 @@ def _verdict(sheet: Sheet, found: Finding, seen: Seen) -> dict[str, Any]:
         "evidence": list(dict.fromkeys(name for one in proof for name in (one.at, *one.evidence))),
         "reason": verdict.reason,
     }
-
-
-# -- reading, and judging again
-
-
-def contract_of(name: str, settings: Mapping[str, Any], where: str = "contract") -> Contract:
-    """A contract by its id and its fields. Raises ``Unknown`` for an id that does not exist,
-    ``ValueError`` for fields that it does not have."""
-    kind = contracts().get(name)
-    if kind is None:
-        raise Unknown("contract", name, contracts())
-    found: Contract = typed(kind, settings, where)
-    return found
-
-
-def judged(saved: Mapping[str, Any]) -> Report:
-    """Read a report and judge its histories again.
-
-    Raises ``ValueError`` naming the entry that is not of the published form.
-    """
-    if saved.get("format") != FORMAT:
-        raise ValueError(f"format: {saved.get('format')!r} in place of {FORMAT}")
-    cells = {
-        cell["id"]: cell for cell in _objects(saved, "cells", ("id", "config", "scenario", "seed"))
-    }
-    played = {name: _played(cell) for name, cell in cells.items()}
-    verdicts = _objects(saved, "verdicts", ("config", "cell", "promise", "verdict"))
-    sheets = []
-    for number, config in enumerate(_objects(saved, "configs", ("path", "kind", "promises"))):
-        promises = _promises(config, f"configs[{number}]")
-        mine = [entry for entry in verdicts if entry["config"] == config["path"]]
-        sheets.append(
-            Sheet(
-                config["path"],
-                config["kind"],
-                tuple(promises.values()),
-                tuple(
-                    typed(NotJudged, entry, f"configs[{number}].not_judged")
-                    for entry in config.get("not_judged", ())
-                ),
-                tuple(played[name] for name, cell in cells.items() if cell["config"] == config["path"]),
-                findings(promises.values(), _again(mine, promises, played)),
-            )
-        )
-    versions = typed(Mapping[str, str], saved.get("versions", {}), "versions")
-    return Report(versions, tuple(sheets))
-
-
-def _objects(saved: Mapping[str, Any], key: str, needs: Iterable[str]) -> list[dict[str, Any]]:
-    found = saved.get(key)
-    if not isinstance(found, list):
-        raise ValueError(f"{key}: missing, or not an array")
-    for number, entry in enumerate(found):
-        if not isinstance(entry, dict):
-            raise ValueError(f"{key}[{number}]: not an object")
-        for name in needs:
-            if name not in entry:
-                raise ValueError(f"{key}[{number}]: {name!r} is missing")
-    return found
-
-
-def _played(cell: Mapping[str, Any]) -> Played:
-    calm = cell.get("calm")
-    try:
-        return Played(
-            cell["id"],
-            cell["scenario"],
-            cell.get("title", ""),
-            cell.get("group", ""),
-            cell.get("entry", ""),
-            cell["seed"],
-            History.from_dict(cell),
-            None if calm is None else History.from_dict(calm),
-        )
-    except ValueError as error:
-        raise ValueError(f"cell {cell['id']!r}: {error}") from error
-
-
-def _promises(config: Mapping[str, Any], where: str) -> dict[str, Promise]:
-    needs = ("id", "contract", "because", "text", "group")
-    found = {}
-    for number, entry in enumerate(_objects(config, "promises", needs)):
-        place = f"{where}.promises[{number}]"
-        contract = typed(Mapping[str, Any], entry["contract"], f"{place}.contract")
-        if not isinstance(contract.get("id"), str):
-            raise ValueError(f"{place}.contract: 'id' is missing")
-        found[entry["id"]] = Promise(
-            contract_of(contract["id"], contract.get("parameters", {}), f"{place}.parameters"),
-            typed(Because, entry["because"], f"{place}.because"),
-            entry["text"],
-            entry["group"],
-            typed(tuple[str, ...], entry.get("entries", []), f"{place}.entries"),
-            typed(Mapping[str, tuple[str, ...]], entry.get("roles", {}), f"{place}.roles"),
-            typed(Mapping[str, float], entry.get("numbers", {}), f"{place}.numbers"),
-            typed(Mapping[str, str], entry.get("avoid", {}), f"{place}.avoid"),
-        )
-    return found
-
-
-def _again(
-    entries: Iterable[Mapping[str, Any]],
-    promises: Mapping[str, Promise],
-    played: Mapping[str, Played],
-) -> Iterable[tuple[Played | None, Verdict]]:
-    for entry in entries:
-        promise = promises.get(entry["promise"])
-        if promise is None:
-            raise ValueError(f"verdicts: no promise {entry['promise']!r} in {entry['config']!r}")
-        if entry["cell"] is None:
-            yield None, Verdict(promise, "untested", (), entry.get("reason", ""))
-            continue
-        cell = played.get(entry["cell"])
-        if cell is None:
-            raise ValueError(f"verdicts: no cell {entry['cell']!r}")
-        verdict = judge(promise, cell.history)
-        if cell.calm is not None:
-            verdict = confirmed(verdict, cell.calm)
-        yield cell, replace(verdict, promise=promise)

@@ -6,6 +6,7 @@ began, so that a message can say ``#2`` and mean one arrow.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,6 +15,8 @@ from typing import Literal
 from llmroute_sim.history import Attempt, Call, History
 
 __all__ = ("Numbers", "draw")
+
+_IDENTITY = re.compile(r"\ba\d+\b")
 
 LANES = 4
 """More places than this are no picture any more."""
@@ -69,6 +72,10 @@ class Numbers:
         """``#2`` for an attempt; the id itself for a call."""
         number = self._numbers.get(identity)
         return identity if number is None else f"#{number}"
+
+    def said(self, text: str) -> str:
+        """A text that names attempts by their ids, with their numbers instead."""
+        return _IDENTITY.sub(lambda found: self(found[0]), text)
 
 
 def draw(
@@ -160,7 +167,8 @@ def _moments(history: History, marks: Mapping[str, str]) -> Iterator[_Moment]:
 def _asked(call: Call) -> str:
     labels = " ".join(f"{key}={value}" for key, value in call.labels.items())
     stream = "streamed" if call.stream else ""
-    return " ".join(part for part in (call.id, call.entry, call.group, stream, labels) if part)
+    group = call.group if call.group != call.entry else None
+    return " ".join(part for part in (call.id, call.entry, group, stream, labels) if part)
 
 
 def _told(call: Call, history: History, numbers: Numbers) -> str:

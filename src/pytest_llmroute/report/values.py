@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cache
-from typing import Any, Literal, Union, cast
+from typing import Any, Literal, Union
 
 __all__ = ("plain", "typed")
 
@@ -66,7 +66,9 @@ def record(kind: type, value: Any, where: str) -> Any:
     known = {field.name: field for field in fields(kind)}
     for name in value:
         if name not in known:
-            raise ValueError(f"{where}: {kind.__name__} has no {name!r} (it has {', '.join(known)})")
+            raise ValueError(
+                f"{where}: {kind.__name__} has no {name!r} (it has {', '.join(known)})"
+            )
     for name, field in known.items():
         if name not in value and field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"{where}: {name!r} is missing")
@@ -120,7 +122,7 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
         return value
     if isinstance(kind, type) and type(value) is kind:
         return value
-    name = cast("type", kind).__name__ if isinstance(kind, type) else str(kind)
+    name = kind.__name__ if isinstance(kind, type) else str(kind)
     raise ValueError(f"{where}: {_named(value)}, not of type {name}")
 
 

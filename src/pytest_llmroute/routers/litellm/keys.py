@@ -118,7 +118,10 @@ def _unknown(path: KeyPath) -> tuple[str, str | None]:
         "litellm_settings": "it only sets an attribute of that name",
         "litellm_params": "it goes to the provider as a parameter of the request",
     }.get(section, "nothing is known to read it")
-    return f"not a key that LiteLLM documents here, so it has no effect on routing: {effect}{hint}", None
+    return (
+        f"not a key that LiteLLM documents here, so it has no effect on routing: {effect}{hint}",
+        None,
+    )
 
 
 @cache
@@ -152,11 +155,22 @@ def by_variable(value: object) -> bool:
 def check(tree: Tree) -> None:
     """Raises ``ConfigError`` at the first documented key whose value is of another type."""
     for path, value in _documented_values(tree.values, ()):
-        found = documented(path)
+        found = documented(path) if _exact(path) else None
         if found is None or found.type is None or value is None or by_variable(value):
             continue
         if not _fits(found.type, value):
             raise tree.error(f"must be {_SAYS[found.type]}", path)
+
+
+def _exact(path: KeyPath) -> bool:
+    """Whether a path is a key of a table itself, and not something inside its value."""
+    match path:
+        case ("model_list", _, "litellm_params" | "model_info", _) | ("model_list", _, _):
+            return True
+        case (section, name, _):
+            return (section, name) in _INNER
+        case _:
+            return len(path) < 3
 
 
 def _documented_values(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, object]]:
@@ -174,11 +188,11 @@ def _documented_values(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, 
 
 def _fits(kind: str, value: object) -> bool:
     match kind, value:
-        case ("seconds" | "number" | "count"), bool():
+        case (("seconds" | "number" | "count"), bool()):
             return False
         case "count", int():
             return value >= 0
-        case ("seconds" | "number"), (int() | float()):
+        case (("seconds" | "number"), (int() | float())):
             return value >= 0
         case "number", str():  # YAML 1.1 reads 1e-6, without a dot, as text
             try:

@@ -41,9 +41,7 @@ class Tree:
 
     def error(self, message: str, key: KeyPath, closest: str | None = None) -> ConfigError:
         """What to raise about a key."""
-        return ConfigError(
-            message, path=self.path, line=self.line(key), key=key, closest=closest
-        )
+        return ConfigError(message, path=self.path, line=self.line(key), key=key, closest=closest)
 
     def section(self, name: str) -> dict[str, Any]:
         """A section of the file, empty where there is none. Raises ``ConfigError`` if it is none."""

@@ -144,7 +144,9 @@ def read_groups(tree: Tree, vault: Vault) -> dict[str, Group]:
         close = difflib.get_close_matches("model_list", known, 1, 0.7)
         what = "is empty" if "model_list" in tree.values else "is missing"
         hint = f"; there is {close[0]!r}" if close else ""
-        raise tree.error(f"{what}: without deployments there is nothing to route to{hint}", ("model_list",))
+        raise tree.error(
+            f"{what}: without deployments there is nothing to route to{hint}", ("model_list",)
+        )
     if not isinstance(entries, list):
         raise tree.error("must be a list of deployments", ("model_list",))
     credentials = _credentials(tree, vault)
@@ -265,9 +267,7 @@ def _split(tree: Tree, key: KeyPath, params: Mapping[str, Any]) -> tuple[str, st
     if slash and prefix in known:
         return prefix, rest
     if slash:
-        raise tree.error(
-            f"unknown provider {prefix!r} in {name!r}", key, _closest(prefix, known)
-        )
+        raise tree.error(f"unknown provider {prefix!r} in {name!r}", key, _closest(prefix, known))
     for maker, family in _FAMILIES.items():
         if family.match(name) or model(provider(maker), name) is not None:
             return maker, name

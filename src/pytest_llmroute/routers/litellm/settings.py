@@ -61,7 +61,14 @@ def plain(path: KeyPath, table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _measured(path: KeyPath) -> bool:
     found = documented(path)
-    return found is not None and found.type in ("seconds", "count", "number", "yes", "list", "table")
+    return found is not None and found.type in (
+        "seconds",
+        "count",
+        "number",
+        "yes",
+        "list",
+        "table",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,10 @@ class Config:
     def find(self, name: str) -> Setting | None:
         """A setting that both sections may hold: ``router_settings`` wins
         (https://docs.litellm.ai/docs/proxy/config_settings#router_settings---reference)."""
-        for section, table in (("router_settings", self.router), ("litellm_settings", self.litellm)):
+        for section, table in (
+            ("router_settings", self.router),
+            ("litellm_settings", self.litellm),
+        ):
             if name in table:
                 return Setting((section, name), table[name])
         return None

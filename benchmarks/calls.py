@@ -1,0 +1,174 @@
+"""What a call costs: ``python benchmarks/calls.py`` prints ratios, each from one interleaved run.
+
+CPU time of the whole process per call (client and provider), the median of the rounds. Absolute
+figures are of the machine it runs on; only the ratios carry over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.metadata import version
+
+from llmroute_sim.carriers.http1 import Connection
+from llmroute_sim.carriers.memory import in_memory
+from llmroute_sim.carriers.tcp import serve
+from llmroute_sim.clock import Clock, RealClock
+from llmroute_sim.simulator import Pace, Simulator
+from llmroute_sim.wire import Address
+
+ROUNDS, CALLS = 9, 60
+OPENAI = Address("api.openai.com")
+BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Say something."}]})
+RAW = (
+    f"POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\nauthorization: Bearer sk-bench\r\n"
+    f"content-type: application/json\r\ncontent-length: {len(BODY)}\r\n\r\n{BODY}"
+).encode()
+
+
+def rounds(named: dict[str, Callable[[int], None]]) -> dict[str, float]:
+    """Microseconds of CPU per call for each, measured in turns."""
+    spent: dict[str, list[float]] = {name: [] for name in named}
+    for run in named.values():
+        run(3)
+    for _ in range(ROUNDS):
+        for name, run in named.items():
+            start = time.process_time()
+            run(CALLS)
+            spent[name].append((time.process_time() - start) / CALLS * 1e6)
+    return {name: statistics.median(values) for name, values in spent.items()}
+
+
+class Sink:
+    """A line that leads nowhere."""
+
+    def send(self, segment: bytes) -> None: ...
+    def end(self) -> None: ...
+    def reset(self) -> None: ...
+    def later(self, seconds: float, then: Callable[[], None]) -> object: ...
+
+
+def own_share() -> None:
+    """Wire, core and history, without any client."""
+    simulator = Simulator(Clock())
+    connection = Connection(simulator, OPENAI, Sink())  # type: ignore[arg-type]
+
+    def wire(count: int) -> None:
+        for _ in range(count * 20):
+            connection.feed(RAW)
+
+    cost = rounds({"own": wire})["own"] / 20
+    print(f"our own share of a call (wire, core, history)     {cost:6.1f} µs of CPU")
+    print(f"exchanges of the core                             {1e6 / cost:6.0f} per second of CPU")
+
+
+def whole_calls() -> None:
+    """The same client in memory, over a loopback server in this process, and over respx."""
+    import httpx
+    import openai
+    import respx
+
+    message = [{"role": "user", "content": "Say something."}]
+    with ExitStack() as stack:
+        server = stack.enter_context(serve(Simulator(RealClock()), paths={"openai": OPENAI}))
+        over_tcp = server.url("openai") + "/v1"
+        clients = {
+            "httpx": lambda base: (
+                client := httpx.Client(),
+                lambda: client.post(
+                    f"{base}/chat/completions",
+                    content=BODY,
+                    headers={"authorization": "Bearer sk-bench"},
+                ).raise_for_status(),
+            )[1],
+            f"openai {version('openai')}": lambda base: (
+                client := openai.OpenAI(api_key="sk-bench", base_url=base),
+                lambda: client.chat.completions.create(model="gpt-4o", messages=message),  # type: ignore[arg-type]
+            )[1],
+        }
+        for name, make in clients.items():
+            tcp = make(over_tcp)
+            memory = make("https://api.openai.com/v1")
+            mocked = make("https://api.openai.com/v1")
+            answer = httpx.Response(200, json=json.loads(_answer()))
+
+            def in_world(count: int, ask: Callable[[], object] = memory) -> None:
+                clock = Clock()
+                with in_memory(Simulator(clock), clock):
+                    for _ in range(count):
+                        ask()
+
+            def over_loopback(count: int, ask: Callable[[], object] = tcp) -> None:
+                for _ in range(count):
+                    ask()
+
+            def with_respx(count: int, ask: Callable[[], object] = mocked) -> None:
+                with respx.mock:
+                    respx.post("https://api.openai.com/v1/chat/completions").mock(
+                        return_value=answer
+                    )
+                    for _ in range(count):
+                        ask()
+
+            named = {"memory": in_world, "loopback": over_loopback}
+            if name == "httpx" or version("openai").startswith("2."):
+                named["respx"] = with_respx  # respx does not catch httpx2
+            cost = rounds(named)
+            line = f"{name:22} loopback / memory {cost['loopback'] / cost['memory']:5.2f}"
+            if "respx" in cost:
+                line += f"   respx / memory {cost['respx'] / cost['memory']:5.2f}"
+            print(f"{line}   ({cost['memory']:.0f} µs in memory)")
+
+
+def _answer() -> str:
+    simulator = Simulator(Clock())
+    said: list[bytes] = []
+
+    class Note(Sink):
+        def send(self, segment: bytes) -> None:
+            said.append(segment)
+
+    Connection(simulator, OPENAI, Note()).feed(RAW)  # type: ignore[arg-type]
+    return b"".join(said).split(b"\r\n\r\n", 1)[1].decode()
+
+
+def virtual_time() -> None:
+    """The same asynchronous calls with and without waits on the virtual clock."""
+    import httpx
+
+    def world(pace: Pace) -> Callable[[int], None]:
+        def run(count: int) -> None:
+            clock = Clock()
+            simulator = Simulator(clock, pace=pace)
+
+            async def main() -> None:
+                async with httpx.AsyncClient(timeout=600) as client:
+                    for _ in range(count):
+                        await client.post(
+                            "https://api.openai.com/v1/chat/completions",
+                            content=BODY,
+                            headers={"authorization": "Bearer sk-bench"},
+                        )
+
+            with in_memory(simulator, clock):
+                asyncio.run(main())
+
+        return run
+
+    cost = rounds({"at once": world(Pace()), "after a minute": world(Pace(60.0))})
+    print(
+        f"httpx async, answers a minute late / at once      "
+        f"{cost['after a minute'] / cost['at once']:6.2f}   (a minute of waiting costs nothing else)"
+    )
+
+
+if __name__ == "__main__":
+    print(f"python {sys.version.split()[0]}, openai {version('openai')}, httpx {version('httpx')}")
+    own_share()
+    whole_calls()
+    virtual_time()

@@ -1,0 +1,169 @@
+"""Asking an application: a call around it, whatever kind of function it is and whatever it returns."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any
+
+from llmroute_sim.clock import Clock
+from llmroute_sim.history import Call, inside_call
+from pytest_llmroute.answers import hear
+from pytest_llmroute.ask import CALL_HORIZON, Pen, digest
+
+__all__ = ("Recorded", "ask", "recorded", "seen_in", "takes")
+
+
+class Recorded:
+    """A call while it is recorded. Say with :meth:`answer` what was answered."""
+
+    def __init__(self, pen: Pen, clock: Clock, seen: dict[str, Any]) -> None:
+        self._clock = clock
+        # A call may begin in one task and end in another; the record stays in a context of its own.
+        self._frame = copy_context()
+        self._writing = pen.writing(**seen)
+        self.record: Call
+        """What the history holds of it."""
+        self.record, self._reply = self._frame.run(self._writing.__enter__)
+
+    def answer(self, value: object) -> None:
+        """Take what the application answered, or the next piece of it: text, or any object that
+        carries text."""
+        heard = hear(value)
+        self._reply.add(heard.text)
+        self._reply.finish = heard.finish or self._reply.finish
+        self._reply.vectors += map(list, heard.vectors)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Everything that starts in here belongs to the call; what hangs is ended."""
+        with inside_call(self.record.id), self._clock.horizon_at(CALL_HORIZON):
+            yield
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """The call is over."""
+        kind = type(error) if error is not None else None
+        trace = error.__traceback__ if error is not None else None
+        self._frame.run(self._writing.__exit__, kind, error, trace)
+
+
+@contextmanager
+def recorded(pen: Pen, clock: Clock, seen: dict[str, Any]) -> Iterator[Recorded]:
+    """Record a call around a block."""
+    call = Recorded(pen, clock, seen)
+    with _settling(call):
+        yield call
+    call.settle()
+
+
+def ask(
+    open_call: Callable[[], Recorded],
+    app: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Call an application inside a call; a coroutine for what has to be awaited."""
+    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__):
+        return _awaited(open_call, functools.partial(app, *args, **kwargs))
+    call = open_call()
+    with _settling(call):
+        value = app(*args, **kwargs)
+        later = inspect.isawaitable(value) or isinstance(value, AsyncIterator)
+        if isinstance(value, Iterator) and not later:
+            value = list(_listening(call, value))
+        elif not later:
+            call.answer(value)
+    if later:
+        return _finished(call, value)
+    call.settle()
+    return value
+
+
+@contextmanager
+def _settling(call: Recorded) -> Iterator[None]:
+    """Run inside a call; what is raised settles it."""
+    try:
+        with call.running():
+            yield
+    except BaseException as error:
+        call.settle(error)
+        raise
+
+
+async def _awaited(open_call: Callable[[], Recorded], start: Callable[[], Any]) -> Any:
+    # Nothing of a coroutine function runs before it is awaited: the call begins here.
+    return await _finished(open_call(), start())
+
+
+async def _finished(call: Recorded, value: Any) -> Any:
+    call.record.sync = False
+    with _settling(call):
+        if inspect.isawaitable(value):
+            value = await value
+        if isinstance(value, AsyncIterator):
+            call.record.stream = True
+            pieces = []
+            async for piece in value:
+                call.answer(piece)
+                pieces.append(piece)
+            value = pieces
+        elif isinstance(value, Iterator):
+            value = list(_listening(call, value))
+        else:
+            call.answer(value)
+    call.settle()
+    return value
+
+
+def _listening(call: Recorded, pieces: Iterator[Any]) -> Iterator[Any]:
+    call.record.stream = True
+    for piece in pieces:
+        call.answer(piece)
+        yield piece
+
+
+def seen_in(
+    app: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """What a call's record can say of the arguments of an application: the name of the application,
+    the group that was asked for (a model, else the application itself), digests of the question and of the whole request."""
+    model = kwargs.get("model")
+    texts = [text for value in (args, kwargs) for text in _texts(value)]
+    name = getattr(app, "__name__", None) or type(app).__name__
+    return {
+        "entry": name,
+        "group": model if isinstance(model, str) else name,
+        "question": digest(texts),
+        "request": digest([repr(args), sorted((key, repr(kwargs[key])) for key in kwargs)]),
+    }
+
+
+_TEXTS = ("messages", "prompt", "input", "question", "text", "content", "contents", "query")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The text in arguments: positional strings, and what stands under a usual name."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for name in _TEXTS:
+                if name in value:
+                    yield from _texts(value[name])
+        case list() | tuple():
+            for item in value:
+                yield from _texts(item)
+
+
+def takes(app: Callable[..., Any], name: str) -> bool:
+    """Whether an application has an argument of this name, or takes any."""
+    try:
+        parameters = inspect.signature(app).parameters
+    except (TypeError, ValueError):
+        return False
+    return name in parameters or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )

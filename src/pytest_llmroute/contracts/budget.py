@@ -1,0 +1,182 @@
+"""Budgets: nothing is asked of targets that have cost as much as they may, until the window ends.
+
+What counts as spent is what whole answers were charged: whether a router also counts answers that
+broke off is not for these rules to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar
+
+from llmroute_sim.history import Attempt, Call, History
+from pytest_llmroute.contracts import Observation, Target, answered
+from pytest_llmroute.contracts.reading import (
+    INSTANT,
+    down,
+    ended,
+    fruitless,
+    made,
+    money,
+    seconds,
+    shadowed,
+    where,
+    whole,
+)
+
+__all__ = ("CONTRACTS", "Cutoff", "Returns")
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoff:
+    """Once whole answers of the targets have cost ``limit`` USD, nothing more is asked of them until
+    ``window`` seconds after the first of these answers was asked for. Attempts that began before the
+    crossing answer had ended were in flight and are allowed."""
+
+    id: ClassVar[str] = "budget.cutoff"
+    about: ClassVar[str] = "targets that have cost their limit get nothing more in the window"
+
+    targets: tuple[Target, ...]
+    limit: Decimal
+    window: float
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """One observation per window whose limit was reached and whose targets were, or could have
+        been, asked after that."""
+        for spree in _sprees(history, self.targets, self.limit, self.window):
+            reached, end = spree.reached, spree.began + self.window
+            late = [
+                attempt
+                for attempt in _asked(history, self.targets)
+                if reached < attempt.started < end - INSTANT
+            ]
+            says = (
+                f"{money(spree.spent)} of {money(self.limit)} were spent at {seconds(reached)}"
+                f" ({spree.paid[-1].id})"
+            )
+            evidence = tuple(attempt.id for attempt in spree.paid)
+            if late:
+                first = late[0]
+                says = f"{first.id} asked {where(first)} {seconds(first.started - reached)} after {says}"
+                yield Observation(False, first.id, says, (*evidence, first.id))
+                continue
+            chances = [
+                call
+                for call in _of_groups(history, spree.groups)
+                if reached < call.started < end - INSTANT
+                and (answered(call) or fruitless(call))
+                and not shadowed(history, call)
+            ]
+            if chances:
+                says = (
+                    f"{says}, and {_count(len(chances))} asked nothing of them until {seconds(end)}"
+                )
+                evidence = (*evidence, *(call.id for call in chances))
+                yield Observation(True, spree.paid[-1].id, says, evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """After a window whose limit was reached the targets are asked again.
+
+    Judged by the first call after the window, and only where the calls before the limit all began
+    at the targets, so that a router that spreads its calls is not blamed for its choice.
+    """
+
+    id: ClassVar[str] = "budget.window"
+    about: ClassVar[str] = "after the window the targets are asked again"
+
+    targets: tuple[Target, ...]
+    limit: Decimal
+    window: float
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """One observation per window whose limit was reached and after which somebody asked."""
+        for spree in _sprees(history, self.targets, self.limit, self.window):
+            # The latest moment from which a router may count: when the first answer had come.
+            end = ended(spree.paid[0]) + self.window + INSTANT
+            after = [call for call in _of_groups(history, spree.groups) if call.started > end]
+            if not after:
+                continue
+            call = after[0]
+            attempts = made(history, call)
+            evidence = (*(attempt.id for attempt in spree.paid), call.id)
+            asked = next((a for a in attempts if _any_owns(self.targets, a)), None)
+            late = f"{seconds(call.started - end)} after the window"
+            if asked is not None:
+                says = f"{asked.id} asked {where(asked)} again {late}"
+                yield Observation(True, asked.id, says, (*evidence, asked.id))
+            elif (
+                (fruitless(call) or answered(call))
+                and not shadowed(history, call)
+                and self._preferred(history, spree)
+                and not any(down(history, target, call.started) for target in self.targets)
+            ):
+                instead = f"went to {where(attempts[0])}" if attempts else "asked nobody"
+                says = f"{call.id} {instead} {late} (it {call.outcome})"
+                yield Observation(False, call.id, says, evidence)
+
+    def _preferred(self, history: History, spree: _Spree) -> bool:
+        """Whether every call until the limit began at the targets."""
+        until = [
+            made(history, call)
+            for call in _of_groups(history, spree.groups)
+            if call.started < spree.reached
+        ]
+        return all(attempts and _any_owns(self.targets, attempts[0]) for attempts in until)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spree:
+    """A window whose limit was reached: when it began and when that was, the answers that cost so
+    much, their price, and the groups of the calls that asked for them."""
+
+    began: float
+    reached: float
+    paid: tuple[Attempt, ...]
+    spent: Decimal
+    groups: frozenset[str | None]
+
+
+def _sprees(
+    history: History, targets: tuple[Target, ...], limit: Decimal, window: float
+) -> Iterator[_Spree]:
+    calls = {call.id: call for call in history.calls}
+    paid = sorted(
+        (a for a in _asked(history, targets) if whole(a) and a.spent > 0),
+        key=lambda attempt: (ended(attempt), attempt.started),
+    )
+    while paid:
+        began = min(attempt.started for attempt in paid)
+        inside = [attempt for attempt in paid if attempt.started < began + window]
+        paid = [attempt for attempt in paid if attempt.started >= began + window]
+        total = Decimal(0)
+        for number, attempt in enumerate(inside, start=1):
+            total += attempt.spent
+            if total >= limit:
+                spenders = inside[:number]
+                groups = {calls[a.call].group for a in spenders if a.call in calls}
+                yield _Spree(began, ended(attempt), tuple(spenders), total, frozenset(groups))
+                break
+
+
+def _asked(history: History, targets: tuple[Target, ...]) -> list[Attempt]:
+    """What the router asked of the targets, or may have asked, for all that is known of it."""
+    return [a for a in history.attempts if a.via is None and _any_owns(targets, a)]
+
+
+def _any_owns(targets: tuple[Target, ...], attempt: Attempt) -> bool:
+    return any(target.owns(attempt) for target in targets)
+
+
+def _of_groups(history: History, groups: frozenset[str | None]) -> list[Call]:
+    return [call for call in history.calls if call.group in groups]
+
+
+def _count(calls: int) -> str:
+    return "a later call" if calls == 1 else f"{calls} later calls"
+
+
+CONTRACTS = (Cutoff, Returns)

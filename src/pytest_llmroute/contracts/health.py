@@ -1,0 +1,230 @@
+"""Health: a deployment that failed too often is left alone for a while, and then used again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from llmroute_sim.history import Attempt, Call, History
+from pytest_llmroute.contracts import Observation, Target
+from pytest_llmroute.contracts.reading import (
+    INSTANT,
+    ended,
+    failed,
+    made,
+    seconds,
+    spoke,
+    surely,
+    transient,
+    where,
+    whole,
+)
+
+__all__ = ("CONTRACTS", "Cooldown")
+
+_Deployment: TypeAlias = tuple[str, str | None, str | None]
+
+_GRACE = 1.0
+"""Seconds after which a deployment whose cooldown is over must be in use again."""
+
+_ROW = 6
+"""Calls that show a habit and its end. A router that picks by chance would seldom look like that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cooldown:
+    """A deployment that left rotation gets nothing for ``seconds``, and is used again afterwards.
+
+    ``failures`` is how many in a row, within ``seconds``, make it leave. Without it a deployment is
+    known to have left when calls, all of which used to begin there, are answered by a sibling
+    without asking it, six calls in a row together. Judged only while a sibling serves: with none left, a router may ask anybody.
+    Failures that a router may count or not (wrong requests, streams that broke off after their first
+    token) are not counted.
+    """
+
+    id: ClassVar[str] = "health.cooldown"
+    about: ClassVar[str] = "a deployment that left rotation rests for so long, and comes back"
+
+    target: Target
+    seconds: float
+    failures: int | None = None
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """For each time that a deployment left: whether it was left alone, whether it came back."""
+        if self.seconds <= 0:
+            return
+        for attempts in _deployments(history, self.target):
+            since = 0.0
+            while (rest := self._left(history, attempts, since)) is not None:
+                yield from self._rested(history, rest)
+                yield from self._returned(history, rest)
+                since = rest.out + self.seconds
+
+    def _left(self, history: History, attempts: list[Attempt], since: float) -> _Rest | None:
+        """The first time from ``since`` that a deployment left rotation."""
+        calls = _asking(history, attempts)
+        own = {call.id: call for call in calls}
+        asked = [a for a in attempts if a.started >= since and a.call in own]
+        settled = sorted(asked, key=ended)
+        streak: list[Attempt] = []
+        for number, attempt in enumerate(settled):
+            if whole(attempt):
+                streak.clear()
+            if not _counts(attempt, own[str(attempt.call)]):
+                continue
+            streak.append(attempt)
+            out = ended(attempt)
+            before = calls[calls.index(own[str(asked[0].call)]) :]
+            before = [call for call in before if call.started <= out]
+            rest = _Rest(attempt, out, tuple(attempts), tuple(calls), tuple(before))
+            then = settled[number + 1].started if number + 1 < len(settled) else math.inf
+            if self.failures is None:
+                if _skipped(history, rest, then):
+                    return rest
+            elif _quick(streak, self.failures, self.seconds):
+                return rest
+        return None
+
+    def _rested(self, history: History, rest: _Rest) -> Iterator[Observation]:
+        until = rest.out + self.seconds - INSTANT
+        mine = {attempt.id for attempt in rest.attempts}
+        late = [call for call in rest.calls if rest.out < call.started < until]
+        for call in late:
+            for attempt in made(history, call):
+                if (
+                    attempt.id in mine
+                    and attempt.started < until
+                    and _sibling_serves(history, rest, attempt)
+                ):
+                    says = (
+                        f"{attempt.id} asked {where(attempt)} {seconds(attempt.started - rest.out)}"
+                        f" after it left rotation ({rest.last.id}); {seconds(self.seconds)} promised"
+                    )
+                    yield Observation(False, attempt.id, says, (rest.last.id, call.id, attempt.id))
+                    return
+        served = [call for call in late if _served_elsewhere(history, call, mine)]
+        if served:
+            says = (
+                f"{where(rest.last)} failed at {seconds(rest.out)} ({rest.last.id}) and got nothing"
+                f" for {seconds(self.seconds)}, while {served[0].id} was answered elsewhere"
+            )
+            evidence = (rest.last.id, *(call.id for call in served))
+            yield Observation(True, rest.last.id, says, evidence)
+
+    def _returned(self, history: History, rest: _Rest) -> Iterator[Observation]:
+        mine = {attempt.id for attempt in rest.attempts}
+        due = rest.out + self.seconds
+        # Attempts that were under way when it left may have made its rest longer.
+        longest = self.seconds + max(
+            ended(attempt)
+            for attempt in rest.attempts
+            if failed(attempt) and attempt.started < due - INSTANT
+        )
+        back = [a for a in rest.attempts if a.started >= due - INSTANT and a.call is not None]
+        if back:
+            first = back[0]
+            says = f"{first.id} asked {where(first)} again {seconds(first.started - rest.out)} after it left"
+            yield Observation(True, first.id, says, (rest.last.id, first.id))
+            return
+        after = [call for call in rest.calls if call.started > longest + _GRACE]
+        if all(_began_there(history, call, mine) for call in rest.before) and (
+            missing := [call for call in after if call.outcome in ("answered", "failed", "hung")]
+        ):
+            call = missing[0]
+            says = (
+                f"{call.id} did not ask {where(rest.last)}, nor did any later call, though its"
+                f" {seconds(self.seconds)} were over {seconds(call.started - longest)} before"
+            )
+            yield Observation(False, call.id, says, (rest.last.id, *(c.id for c in missing)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """A deployment that left rotation: the last failure before, when that was known, all that was
+    ever asked of it, the calls of the groups that ask it, and those of them that began while it was
+    in rotation."""
+
+    last: Attempt
+    out: float
+    attempts: tuple[Attempt, ...]
+    calls: tuple[Call, ...]
+    before: tuple[Call, ...]
+
+
+def _deployments(history: History, target: Target) -> list[list[Attempt]]:
+    """What was asked of each deployment of a target. Refused connections, which tell neither model
+    nor key, belong to the only deployment at their host, or to none where there are more."""
+    found: dict[_Deployment, list[Attempt]] = {}
+    own = [attempt for attempt in history.attempts if surely(target, attempt)]
+    for attempt in own:
+        told = {
+            (one.deployment, one.model, one.key)
+            for one in own
+            if one.deployment == attempt.deployment and one.model is not None
+        }
+        name = (attempt.deployment, attempt.model, attempt.key)
+        if attempt.model is None:
+            if len(told) > 1:
+                continue
+            name = next(iter(told), name)
+        found.setdefault(name, []).append(attempt)
+    return list(found.values())
+
+
+def _asking(history: History, attempts: list[Attempt]) -> list[Call]:
+    """The calls of the groups that ask a deployment."""
+    askers = {attempt.call for attempt in attempts}
+    groups = {call.group for call in history.calls if call.id in askers}
+    return [call for call in history.calls if call.group in groups]
+
+
+def _counts(attempt: Attempt, call: Call) -> bool:
+    """Whether every router would call it a failure of the deployment."""
+    if (call.stream and spoke(attempt)) or (call.outcome == "left" and attempt.left):
+        return False
+    return transient(attempt) or attempt.status == 429
+
+
+def _quick(streak: list[Attempt], failures: int, within: float) -> bool:
+    """Whether so many failures came in a row, all in so many seconds."""
+    return len(streak) >= failures and ended(streak[-1]) - ended(streak[-failures]) <= within
+
+
+def _began_there(history: History, call: Call, mine: set[str]) -> bool:
+    attempts = made(history, call)
+    return bool(attempts) and attempts[0].id in mine
+
+
+def _served_elsewhere(history: History, call: Call, mine: set[str]) -> bool:
+    attempts = made(history, call)
+    return not any(a.id in mine for a in attempts) and any(map(whole, attempts))
+
+
+def _skipped(history: History, rest: _Rest, then: float) -> bool:
+    """Whether calls that all began at the deployment, up to a failure, and after it calls that were
+    answered by a sibling alone, until it was asked again, make a row too long for chance."""
+    mine = {attempt.id for attempt in rest.attempts}
+    after = [call for call in rest.calls if rest.out < call.started < then]
+    skips = [call for call in after if _served_elsewhere(history, call, mine)]
+    habit = all(_began_there(history, call, mine) for call in rest.before)
+    return habit and bool(skips) and len(rest.before) + len(skips) >= _ROW
+
+
+def _sibling_serves(history: History, rest: _Rest, asked: Attempt) -> bool:
+    """Whether the latest that was heard from siblings, since the deployment left, was an answer."""
+    mine = {attempt.id for attempt in rest.attempts}
+    groups = {call.id for call in rest.calls}
+    heard = [
+        attempt
+        for attempt in history.attempts
+        if attempt.via is None
+        and attempt.call in groups
+        and attempt.id not in mine
+        and rest.out <= ended(attempt) <= asked.started
+    ]
+    return bool(heard) and whole(max(heard, key=ended))
+
+
+CONTRACTS = (Cooldown,)

@@ -1,0 +1,103 @@
+"""Promise by scenario: what was tried, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmroute.report.findings import Finding
+from pytest_llmroute.verdicts import Outcome
+
+__all__ = ("ASCII", "UNICODE", "Signs", "matrix")
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """The characters that a report is drawn with."""
+
+    kept: str
+    broken: str
+    untested: str
+    none: str
+    rule: str
+
+    def of(self, outcome: Outcome | None) -> str:
+        """The sign of an outcome; None is a scenario that does not try the promise."""
+        match outcome:
+            case "kept":
+                return self.kept
+            case "broken":
+                return self.broken
+            case "untested":
+                return self.untested
+            case None:
+                return self.none
+
+    @property
+    def legend(self) -> str:
+        """What the signs mean."""
+        return (
+            f"{self.kept} kept   {self.broken} broken   {self.untested} untested   "
+            f"{self.none} not tried"
+        )
+
+
+UNICODE = Signs("✓", "✗", "?", "·", "─")
+ASCII = Signs("+", "x", "?", ".", "-")
+
+_GAP = 2
+
+
+def matrix(findings: Sequence[Finding], *, width: int = 80, signs: Signs = UNICODE) -> list[str]:
+    """Lines of at most ``width`` columns: promises by scenario, or turned round if the scenarios'
+    names do not fit beside each other, in as many blocks as it takes. Promises are named by number
+    where they are columns."""
+    scenarios = sorted({name for found in findings for name in found.by_scenario()})
+    if not scenarios:
+        return []
+    outcomes = {
+        (found.number, name): outcome
+        for found in findings
+        for name, outcome in found.by_scenario().items()
+    }
+    rows = {found.number: f"{found.number:>3} {found.promise.contract.id}" for found in findings}
+    straight = _table(
+        rows,
+        {name: name for name in scenarios},
+        {key: signs.of(outcome) for key, outcome in outcomes.items()},
+        signs,
+    )
+    if max(map(len, straight)) <= width:
+        return straight
+    turned = {(name, number): signs.of(outcome) for (number, name), outcome in outcomes.items()}
+    label = max(map(len, scenarios))
+    cell = max(len(str(found.number)) for found in findings) + _GAP
+    several = max(1, (width - label) // cell)
+    lines: list[str] = []
+    for start in range(0, len(findings), several):
+        block = findings[start : start + several]
+        tried = [n for n in scenarios if any((n, found.number) in turned for found in block)]
+        columns = {found.number: str(found.number) for found in block}
+        if tried:
+            lines += [""] * bool(lines)
+            lines += _table({name: name for name in tried}, columns, turned, signs)
+    return lines
+
+
+def _table(
+    rows: Mapping[Any, str],
+    columns: Mapping[Any, str],
+    cells: Mapping[Any, str],
+    signs: Signs,
+) -> list[str]:
+    """A head and a line for each row, labels to the left and signs under their heads' ends."""
+    label = max(map(len, rows.values()))
+    lines = [" " * label + "".join(f"{'':{_GAP}}{head}" for head in columns.values())]
+    for row, name in rows.items():
+        line = "".join(
+            f"{cells.get((row, column), signs.none):>{len(head) + _GAP}}"
+            for column, head in columns.items()
+        )
+        lines.append(f"{name:<{label}}{line}")
+    return lines

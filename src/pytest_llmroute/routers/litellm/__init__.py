@@ -1,0 +1,97 @@
+"""LiteLLM's ``config.yaml``: how it is read, what it promises, and the router that it configures.
+
+Read as the proxy's documentation explains it (https://docs.litellm.ai/docs/proxy/configs), without
+LiteLLM, which only :meth:`LiteLLMConfig.open` needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from llmroute_sim.simulator import Deployment
+from pytest_llmroute.promises import NotJudged, Promise
+from pytest_llmroute.routers import Entry, Router
+from pytest_llmroute.routers.litellm.hosts import deployments
+from pytest_llmroute.routers.litellm.keys import check
+from pytest_llmroute.routers.litellm.lines import Tree, load
+from pytest_llmroute.routers.litellm.members import read_groups
+from pytest_llmroute.routers.litellm.money import check_budgets
+from pytest_llmroute.routers.litellm.promises import derive
+from pytest_llmroute.routers.litellm.secrets import Vault
+from pytest_llmroute.routers.litellm.settings import Config, plain, read_chains
+
+__all__ = ("LiteLLMConfig", "read")
+
+
+@dataclass(frozen=True, slots=True)
+class LiteLLMConfig:
+    """A ``config.yaml`` under test."""
+
+    kind: ClassVar[str] = "litellm"
+
+    path: Path
+    config: Config
+    promises: tuple[Promise, ...]
+    not_judged: tuple[NotJudged, ...]
+    deployments: tuple[Deployment, ...]
+    environment: Mapping[str, str]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names that callers may ask for, of groups that are wholly simulated."""
+        return tuple(name for name, group in self.config.groups.items() if group.whole)
+
+    def entries(self, group: str) -> tuple[Entry, ...]:
+        """The ways in that it serves for a group. Raises ``KeyError`` for one that does not exist."""
+        if self.config.groups[group].api == "embeddings":
+            return (Entry("embeddings", sync=True), Entry("embeddings"))
+        return tuple(
+            Entry("chat", sync=sync, stream=stream)
+            for sync in (True, False)
+            for stream in (False, True)
+        )
+
+    def open(self) -> AbstractAsyncContextManager[Router]:
+        """Make the router, and undo afterwards all that it left in the process. Raises
+        :class:`~pytest_llmroute.routers.MissingPackage`."""
+        from pytest_llmroute.routers.litellm.router import opened
+
+        return opened(self.config)
+
+
+def read(path: Path) -> LiteLLMConfig | None:
+    """Read a file if it is a ``config.yaml`` of LiteLLM's: any YAML, and JSON with a model list.
+
+    Raises :class:`~pytest_llmroute.errors.ConfigError` with the line of what is wrong in it.
+    """
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        return None
+    if path.suffix == ".json" and '"model_list"' not in path.read_text("utf-8"):
+        return None
+    tree = load(path)
+    check(tree)
+    vault = Vault()
+    config = _config(tree, vault)
+    promises, not_judged = derive(config)
+    hosts = deployments(member for group in config.groups.values() for member in group.members)
+    return LiteLLMConfig(path, config, promises, not_judged, hosts, vault.variables)
+
+
+def _config(tree: Tree, vault: Vault) -> Config:
+    groups = read_groups(tree, vault)
+    sections = {
+        name: plain((name,), tree.section(name)) for name in ("router_settings", "litellm_settings")
+    }
+    for outer, inner in (("router_settings", "retry_policy"), ("litellm_settings", "cache_params")):
+        if inner in sections[outer]:
+            sections[outer][inner] = plain((outer, inner), sections[outer][inner])
+    for name in tree.values.get("environment_variables") or {}:
+        vault.variable(str(name))
+    config = Config(tree, groups, sections["router_settings"], sections["litellm_settings"])
+    config = Config(tree, groups, config.router, config.litellm, tuple(read_chains(config)))
+    check_budgets(config)
+    return config

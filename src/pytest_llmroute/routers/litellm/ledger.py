@@ -1,0 +1,139 @@
+"""The account of a file: every key that a user wrote ends up under a promise or under a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from llmroute_sim.faults import FAULTS, ConnectFault
+from llmroute_sim.scenario import shipped
+from pytest_llmroute.contracts import Contract
+from pytest_llmroute.promises import Because, NotJudged, Promise, Source
+from pytest_llmroute.routers.litellm.keys import DOCS, by_variable, documented, not_judged
+from pytest_llmroute.routers.litellm.lines import KeyPath, Tree, leaves
+
+__all__ = ("JSON", "STREAMS", "Ledger", "all_but", "connecting")
+
+JSON = ("chat-sync", "chat-async")
+STREAMS = ("chat-sync-stream", "chat-async-stream")
+
+
+class Ledger:
+    """Promises, in the order in which they are found, and the keys that yield none."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._promises: list[Promise] = []
+        self._skipped: dict[KeyPath, str] = {}
+
+    def promise(
+        self,
+        contract: Contract,
+        key: KeyPath,
+        text: str,
+        group: str,
+        *,
+        kind: Source = "config",
+        pages: tuple[str, ...] = (),
+        note: str = "",
+        entries: tuple[str, ...] = (),
+        roles: Mapping[str, tuple[str, ...]] | None = None,
+        numbers: Mapping[str, float] | None = None,
+        avoid: Mapping[str, str] | None = None,
+    ) -> None:
+        """Enter a promise. Its addresses are the key's own page, then ``pages`` (relative to the
+        documentation, or absolute)."""
+        own = documented(key)
+        addresses = [own.address] if own is not None and own.address and kind == "config" else []
+        addresses += [page if "://" in page else DOCS + page for page in pages]
+        because = Because(
+            kind,
+            str(self._tree.path),
+            self._tree.line(key),
+            key,
+            tuple(dict.fromkeys(addresses)),
+            note,
+        )
+        self._promises.append(
+            Promise(
+                contract,
+                because,
+                text,
+                group,
+                entries,
+                {role: places for role, places in (roles or {}).items() if places},
+                dict(numbers or {}),
+                dict(avoid or {}),
+            )
+        )
+
+    def skip(self, key: KeyPath, reason: str) -> None:
+        """Say why a key yields no promise; the first reason stands."""
+        self._skipped.setdefault(key, reason)
+
+    @property
+    def promises(self) -> tuple[Promise, ...]:
+        """All promises in the order of the file's lines, those of one line as they were found."""
+        return tuple(sorted(self._promises, key=lambda promise: promise.because.line or 0))
+
+    def not_judged(self) -> tuple[NotJudged, ...]:
+        """The keys that yield no promise, in the order of the file."""
+        held = {promise.because.key for promise in self._promises}
+        found: dict[KeyPath, NotJudged] = {}
+        for leaf in leaves(self._tree.values):
+            prefixes = [leaf[:length] for length in range(len(leaf), 0, -1)]
+            if any(prefix in held for prefix in prefixes):
+                continue
+            key = next((prefix for prefix in prefixes if prefix in self._skipped), None)
+            reason = self._skipped.get(key or ())
+            key = key or _outermost(leaf)
+            if reason is None and by_variable(self._value(leaf)) and _number(leaf):
+                reason = "its value is read from a variable, so no one can tell it here"
+            found.setdefault(key, not_judged(self._tree, key, reason))
+        return tuple(found.values())
+
+    def _value(self, key: KeyPath) -> object:
+        value: object = self._tree.values
+        for part in key:
+            if isinstance(value, dict):
+                value = value.get(part)
+            elif isinstance(value, list):
+                value = value[int(part)]
+        return value
+
+
+def _number(key: KeyPath) -> bool:
+    found = documented(key)
+    return found is not None and found.type in ("seconds", "count", "number")
+
+
+def _outermost(leaf: KeyPath) -> KeyPath:
+    """The key that a reason is given for: of a section its keys, not what is inside of those."""
+    match leaf:
+        case ("model_list", _, "litellm_params" | "model_info", *_):
+            return leaf[:4]
+        case ("model_list", *_):
+            return leaf[:3]
+        case ("router_settings", "retry_policy", *_) | ("litellm_settings", "cache_params", *_):
+            return leaf[:3]
+        case ("router_settings" | "litellm_settings" | "general_settings", *_):
+            return leaf[:2]
+        case _:
+            return leaf[:1]
+
+
+def all_but(reason: str, *names: str) -> dict[str, str]:
+    """Every shipped scenario but these, with one reason."""
+    return dict.fromkeys((name for name in shipped() if name not in names), reason)
+
+
+@cache
+def connecting() -> tuple[str, ...]:
+    """Scenarios whose fault meets a whole host, before it is known which model and key are meant."""
+    found = []
+    for name, template in shipped().items():
+        faults = [incident.get("fault") for incident in template.entry.get("incident", ())]
+        kinds = [fault["name"] if isinstance(fault, Mapping) else fault for fault in faults]
+        if any(issubclass(FAULTS[kind], ConnectFault) for kind in kinds if kind in FAULTS):
+            found.append(name)
+    return tuple(found)

@@ -1,0 +1,265 @@
+"""What a file promises about money and repeats: budgets and caches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from llmroute_sim.providers import Tariff
+from pytest_llmroute.contracts import Target
+from pytest_llmroute.contracts.budget import Cutoff, Returns
+from pytest_llmroute.contracts.cache import Apart, Clean, Expires, Hit
+from pytest_llmroute.errors import ConfigError
+from pytest_llmroute.routers.litellm.facts import Facts
+from pytest_llmroute.routers.litellm.keys import data
+from pytest_llmroute.routers.litellm.ledger import STREAMS, Ledger
+from pytest_llmroute.routers.litellm.lines import KeyPath, Tree
+from pytest_llmroute.routers.litellm.members import Group, Member
+from pytest_llmroute.routers.litellm.settings import Config
+
+__all__ = ("budgets", "caches", "check_budgets")
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+_PERIOD = re.compile(r"(\d+)(mo|s|m|h|d|w)")
+_NEXT_CALL = "the call that reaches the limit passes, the next one is refused"
+_BUDGET_PAGE = "proxy/provider_budget_routing#how-provider-budget-routing-works"
+_SHARE = Decimal("0.4")
+"""Of the budget, what one stated answer costs: the third answer crosses the limit."""
+
+
+# -- budgets
+
+
+def check_budgets(config: Config) -> None:
+    """Raises ``ConfigError`` for a budget that is no amount, a period that is none, and a provider
+    that does not exist."""
+    tree = config.tree
+    table = data("providers")
+    known = {*table["simulated"], *table["known"]["names"]}
+    for name, entry in (config.router.get("provider_budget_config") or {}).items():
+        key = ("router_settings", "provider_budget_config", name)
+        if name not in known:
+            raise _unknown(tree, name, known, key)
+        if not isinstance(entry, dict):
+            raise tree.error("must be a table with budget_limit and time_period", key)
+        for needed in ("budget_limit", "time_period"):
+            if needed not in entry:
+                raise tree.error(f"has no {needed}", key)
+        _limit(tree, entry["budget_limit"], (*key, "budget_limit"))
+        _window(tree, entry["time_period"], (*key, "time_period"))
+    for group in config.groups.values():
+        for member in group.members:
+            if "budget_duration" in member.params:
+                path = member.path("litellm_params", "budget_duration")
+                _window(tree, member.params["budget_duration"], path)
+
+
+def _unknown(tree: Tree, name: str, known: Iterable[str], key: KeyPath) -> ConfigError:
+    import difflib
+
+    close = difflib.get_close_matches(name, sorted(known), 1, 0.5)
+    return tree.error(f"unknown provider {name!r}", key, close[0] if close else None)
+
+
+def _limit(tree: Tree, value: object, key: KeyPath) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise tree.error("must be an amount of US dollars, 0 or more", key)
+    return Decimal(str(value))
+
+
+def _window(tree: Tree, value: object, key: KeyPath) -> tuple[float, bool]:
+    """Seconds of a period, and whether it is a calendar's month, of which this is the shortest."""
+    found = _PERIOD.fullmatch(str(value))
+    if found is None:
+        raise tree.error("must be a period such as 30s, 30m, 12h, 1d or 1mo", key)
+    count, unit = int(found[1]), found[2]
+    if unit == "mo":
+        return count * 28 * 86400.0, True
+    return count * _UNITS[unit], False
+
+
+def budgets(config: Config, ledger: Ledger, facts: Facts) -> None:
+    """What may be spent at providers and deployments, as far as a group asks them."""
+    group = facts.group
+    for name, entry in (config.router.get("provider_budget_config") or {}).items():
+        key = ("router_settings", "provider_budget_config", name)
+        mine = [member for member in group.members if member.prefix == name]
+        everywhere = [m for g in config.groups.values() for m in g.members if m.prefix == name]
+        if not mine:
+            for part in ("budget_limit", "time_period"):
+                if not everywhere:
+                    ledger.skip((*key, part), f"no simulated deployment asks {name}")
+            continue
+        spent_at = Target(name, tuple(dict.fromkeys(m.deployment for m in everywhere)))
+        _budget(
+            config.tree, ledger, facts, mine, spent_at,
+            (entry["budget_limit"], (*key, "budget_limit")),
+            (entry["time_period"], (*key, "time_period")),
+        )  # fmt: skip
+    for member in group.members:
+        limit, period = member.params.get("max_budget"), member.params.get("budget_duration")
+        paths = [member.path("litellm_params", k) for k in ("max_budget", "budget_duration")]
+        if limit is None or period is None:
+            for path in paths:
+                ledger.skip(path, "a deployment's budget needs max_budget and budget_duration")
+            continue
+        amount = Decimal(str(limit))
+        _budget(
+            config.tree, ledger, facts, [member], member.target,
+            (amount, paths[0]), (period, paths[1]),
+        )  # fmt: skip
+
+
+def _budget(
+    tree: Tree,
+    ledger: Ledger,
+    facts: Facts,
+    mine: list[Member],
+    spent_at: Target,
+    limit: tuple[Any, KeyPath],
+    period: tuple[Any, KeyPath],
+) -> None:
+    amount = Decimal(str(limit[0]))
+    window, calendar = _window(tree, *period)
+    tariff = mine[0].tariff
+    bill = None if tariff is None else _bill(facts.group, tariff, amount)
+    if amount == 0 or bill is None:
+        reason = (
+            "pages differ on a budget of 0: no cap, or a cap of nothing"
+            if amount == 0
+            else "the file names no price per token, and the catalogue knows none"
+        )
+        ledger.skip(limit[1], reason)
+        ledger.skip(period[1], reason)
+        return
+    group = facts.group
+    places = tuple(dict.fromkeys(member.place for member in mine))
+    siblings = tuple(p for p in group.places if p not in places)
+    roles = {
+        "target": places,
+        "next": siblings or facts.roles["next"],
+        "others": facts.roles["next"] if siblings else facts.roles["others"],
+    }
+    numbers = {**facts.numbers, "window": window, "bill_input": bill[0], "bill_output": bill[1]}
+    note = "" if mine[0].named else "; counted at the catalogue's price, as the file names none"
+    ledger.promise(
+        Cutoff((spent_at,), amount, window), limit[1],
+        f"{spent_at.name} is asked nothing more once {amount} USD are spent", group.name,
+        note=_NEXT_CALL + note, pages=(_BUDGET_PAGE,), roles=roles, numbers=numbers,
+        avoid=facts.avoid,
+    )  # fmt: skip
+    if calendar:
+        ledger.skip(period[1], "how long a month of a budget is, is not documented")
+        return
+    ledger.promise(
+        Returns((spent_at,), amount, window), period[1],
+        f"{spent_at.name} is asked again {period[0]} after its budget began", group.name,
+        note="pages let a budget expire after its period, or at midnight; judged: a little after "
+        "the period, which both allow" + note,
+        pages=(_BUDGET_PAGE, "proxy/budget_reset_and_tz"), roles=roles, numbers=numbers,
+        avoid=facts.avoid,
+    )  # fmt: skip
+
+
+def _bill(group: Group, tariff: Tariff, limit: Decimal) -> tuple[int, int] | None:
+    """Tokens in and out that cost two fifths of a budget; embeddings have none going out."""
+    cost = _SHARE * limit
+    if group.api == "embeddings" or not tariff.output:
+        return (round(cost / tariff.input), 0) if tariff.input else None
+    if not tariff.input:
+        return 0, round(cost / tariff.output)
+    out = int(cost / 2 / tariff.output)
+    return round((cost - out * tariff.output) / tariff.input), out
+
+
+# -- caches
+
+
+def caches(config: Config, ledger: Ledger, facts: Facts) -> None:
+    """What a repeat gets."""
+    found = _cached(config, ledger)
+    if found is None:
+        return
+    key, ttl, ttl_key = found
+    group = facts.group
+    calls = (config.litellm.get("cache_params") or {}).get("supported_call_types")
+    kinds = {"chat": ("completion", "acompletion"), "embeddings": ("embedding", "aembedding")}
+    served = [kind for kind in kinds[group.api] if calls is None or kind in calls]
+    if not served:
+        ledger.skip(key, "supported_call_types leaves out what the file's groups are asked for")
+        return
+    # The names with an a are asyncio's, and which of a pair covers the other is not documented.
+    modes = tuple("async" if kind.startswith("a") else "sync" for kind in served)
+    entries = tuple(f"{group.api}-{mode}" for mode in modes)
+    name, roles, numbers = group.name, facts.roles, facts.numbers
+    text = f"a repeat of a call for {name} is answered from the cache"
+    ledger.promise(
+        Hit(ttl), key, text, name, note="judged: chats and embeddings that are not streamed",
+        entries=entries, roles=roles, numbers=numbers,
+    )  # fmt: skip
+    ledger.promise(
+        Apart(), key, f"calls for {name} that differ never share an answer", name,
+        note="pages differ on provider-specific parameters; judged: standard ones",
+        entries=entries, roles=roles, numbers=numbers,
+        pages=("proxy/caching_controls#provider-specific-optional-parameters-caching",),
+    )  # fmt: skip
+    if ttl_key is not None and ttl is not None:
+        ledger.promise(
+            Expires(ttl), ttl_key, f"answers for {name} are forgotten after {ttl:g} s", name,
+            entries=entries, roles=roles, numbers={**numbers, "ttl": ttl},
+        )  # fmt: skip
+    ledger.promise(
+        Clean(), key, f"a repeat for {name} never gets a failed or a truncated answer", name,
+        kind="policy", roles=roles, numbers=numbers,
+    )  # fmt: skip
+    if group.api == "chat":
+        ledger.promise(
+            Hit(ttl), key, text + ", streamed too", name, kind="policy",
+            pages=("caching/local_caching#caching-with-streaming",), entries=STREAMS,
+            note="only a page about the SDK says that streams are cached",
+            roles=roles, numbers=numbers,
+        )  # fmt: skip
+
+
+def _cached(config: Config, ledger: Ledger) -> tuple[KeyPath, float | None, KeyPath | None] | None:
+    """The line that switches a cache on, how long entries live, and the line that says so."""
+    params = config.litellm.get("cache_params") or {}
+    lines = [("litellm_settings", "cache"), ("litellm_settings", "cache_params", "type")]
+    if config.litellm.get("cache") is True:
+        kind = params.get("type")
+        reason = ""
+        if kind is None:
+            reason = (
+                "which cache is the default differs by page (redis, local): set cache_params.type"
+            )
+        elif kind != "local":
+            reason = f"a cache of type {kind} needs a service that is not simulated"
+        elif params.get("mode") == "default_off":
+            reason = "mode: default_off caches only what a request asks for"
+        if reason:
+            for line in (*lines, ("litellm_settings", "cache_params", "ttl")):
+                ledger.skip(line, reason)
+            return None
+        ledger.skip(lines[1], "says which cache is used; nothing is promised of it alone")
+        for name in ("ttl", "default_in_memory_ttl"):
+            if name in params:
+                key = ("litellm_settings", "cache_params", name)
+                ledger.skip(
+                    ("router_settings", "cache_responses"), "judged with litellm_settings.cache"
+                )
+                return lines[0], float(params[name]), key
+        ledger.skip(("router_settings", "cache_responses"), "judged with litellm_settings.cache")
+        return lines[0], None, None
+    for name in params:
+        ledger.skip(("litellm_settings", "cache_params", name), "cache is not switched on")
+    ledger.skip(lines[0], "switches caching off")
+    line = ("router_settings", "cache_responses")
+    if config.router.get("cache_responses") is not True:
+        ledger.skip(line, "switches caching off")
+        return None
+    if "redis_host" in config.router or "redis_url" in config.router:
+        ledger.skip(line, "a cache in Redis needs a service that is not simulated")
+        return None
+    return line, None, None

@@ -1,0 +1,190 @@
+"""LiteLLM in this process: imported without the network and without noise, and put back as it was.
+
+LiteLLM keeps callbacks, caches, prices and clients for the whole process, so a router leaves traces
+that the next one would see. What changes between releases is not touched by name: the state of the
+module is remembered as a whole, and restored as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import ModuleType
+from typing import Any
+
+from pytest_llmroute.routers import MissingPackage
+from pytest_llmroute.routers.litellm.keys import data
+
+__all__ = ("imported", "restored")
+
+_OFFLINE = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+    "LITELLM_LOCAL_BLOG_POSTS": "True",
+    "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
+    "LITELLM_TELEMETRY": "False",
+    "DISABLE_AIOHTTP_TRUST_ENV": "True",
+    "LITELLM_LOG": "CRITICAL",
+}
+_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+
+
+def imported() -> ModuleType:
+    """LiteLLM. Raises :class:`MissingPackage` where it is not installed."""
+    if "litellm" not in sys.modules:
+        for name, value in _OFFLINE.items():
+            os.environ.setdefault(name, value)
+    try:
+        litellm = importlib.import_module("litellm")
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            "a LiteLLM config.yaml is run with LiteLLM itself, which is not installed here"
+            f" ({error}); install it with: pip install 'pytest-llmroute[litellm]'"
+        ) from error
+    # Loaded when first used by some releases: a world must not find them half there.
+    for name in (
+        "Router",
+        "completion",
+        "acompletion",
+        "embedding",
+        "aembedding",
+        "completion_cost",
+    ):
+        getattr(litellm, name, None)
+    return litellm
+
+
+@asynccontextmanager
+async def restored(litellm: ModuleType) -> AsyncIterator[None]:
+    """Undo what happens to LiteLLM meanwhile: its settings, callbacks, prices, clients and tasks."""
+    places = [litellm, *_workers()]
+    before = [_remember(vars(place)) for place in places]
+    tasks = asyncio.all_tasks()
+    with _quiet(), _unset(data("providers")["elsewhere"]["variables"]):
+        litellm.suppress_debug_info = True  # type: ignore[attr-defined]  # a setting of theirs
+        await _forget_clients(litellm)
+        try:
+            yield
+        finally:
+            for worker in places[1:]:
+                with suppress(Exception):
+                    await asyncio.wait_for(worker.stop(), 5)
+            ours = [task for task in asyncio.all_tasks() if task not in tasks]
+            for task in ours:
+                task.cancel()
+            await asyncio.gather(*ours, return_exceptions=True)
+            await _forget_clients(litellm)
+            for place, remembered in zip(places, before, strict=True):
+                _restore(vars(place), remembered)
+            _forget_results()
+
+
+# -- state
+
+
+def _workers() -> list[Any]:
+    """What runs callbacks in the background, one for the process."""
+    module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
+    worker = getattr(module, "GLOBAL_LOGGING_WORKER", None)
+    return [] if worker is None else [worker]
+
+
+def _remember(state: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Every attribute, and what is in those that hold others."""
+    return {name: (value, _inside(value)) for name, value in state.items()}
+
+
+def _inside(value: Any) -> Any:
+    match value:
+        case dict():
+            # Prices are tables within a table, changed in place.
+            return {
+                key: dict(inner) if type(inner) is dict else inner for key, inner in value.items()
+            }
+        case list() | set():
+            return value.copy()
+        case _:
+            return None
+
+
+def _restore(state: dict[str, Any], remembered: dict[str, tuple[Any, Any]]) -> None:
+    for name in list(state):
+        # What was loaded since then stays: modules, functions and classes are no state.
+        if name not in remembered and not callable(state[name]) and not _loaded(state[name]):
+            del state[name]
+    for name, (value, inside) in remembered.items():
+        state[name] = value
+        match value:
+            case dict() if value != inside:
+                value.clear()
+                value.update(inside)
+            case list() if value != inside:
+                value[:] = inside
+            case set() if value != inside:
+                value.clear()
+                value.update(inside)
+
+
+def _loaded(value: Any) -> bool:
+    return isinstance(value, ModuleType) or type(value).__module__.startswith("litellm")
+
+
+async def _forget_clients(litellm: ModuleType) -> None:
+    """Close the clients that LiteLLM keeps: they belong to a loop and a world that end."""
+    close = getattr(litellm, "close_litellm_async_clients", None)
+    if close is not None:
+        with suppress(Exception):
+            await close()
+    cache = getattr(litellm, "in_memory_llm_clients_cache", None)
+    for client in list(getattr(cache, "cache_dict", {}).values()):
+        for each in (client, getattr(client, "client", None), getattr(client, "_client", None)):
+            if callable(shut := getattr(each, "close", None)):
+                with suppress(Exception):
+                    result = shut()
+                    if asyncio.iscoroutine(result):
+                        await result
+    if callable(flush := getattr(cache, "flush_cache", None)):
+        flush()
+
+
+def _forget_results() -> None:
+    """Empty the caches of functions: prices and models that were looked up for one router."""
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("litellm"):
+            continue
+        for value in list(vars(module).values()):
+            clear: Callable[[], None] | None = getattr(value, "cache_clear", None)
+            if callable(clear) and getattr(value, "__module__", "").startswith("litellm"):
+                with suppress(Exception):
+                    clear()
+
+
+# -- noise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
+
+
+@contextmanager
+def _unset(names: list[str]) -> Iterator[None]:
+    """Set aside the variables that would send requests elsewhere."""
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)

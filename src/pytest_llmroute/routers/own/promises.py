@@ -1,0 +1,253 @@
+"""Promises that a user wrote out: each table names a contract and fills in its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from decimal import Decimal
+from typing import Any
+
+from llmroute_sim.names import Unknown
+from pytest_llmroute.contracts import Contract, Target, contracts
+from pytest_llmroute.contracts.retry import Hint, Hopeless
+from pytest_llmroute.contracts.stream import OneVoice, Whole
+from pytest_llmroute.promises import Because, Promise
+from pytest_llmroute.routers.own.fields import Misfit, field_names, fill
+from pytest_llmroute.routers.own.tables import Table
+from pytest_llmroute.routers.own.targets import Map, places
+
+__all__ = ("promises_in",)
+
+_KEYS = ("contract", "text", "at", "entries", "avoid")
+_ENTRIES = ("chat", "embeddings")
+_SHARE = Decimal("0.4")
+"""What part of a budget one answer costs in the scenarios that spend it."""
+
+_NUMBERS: Mapping[str, Mapping[str, str]] = {
+    "retry.bounded": {"retries": "retries"},
+    "retry.tried": {"retries": "retries"},
+    "stream.stall": {"seconds": "patience"},
+    "budget.cutoff": {"window": "window"},
+    "budget.window": {"window": "window"},
+    "cache.hit": {"ttl": "ttl"},
+    "cache.expires": {"ttl": "ttl"},
+    "health.cooldown": {"seconds": "cooldown", "failures": "fails"},
+}
+"""The figures that scenarios refer to, by the fields that hold them."""
+
+
+def promises_in(whole: Table, world: Map, group: str) -> tuple[Promise, ...]:
+    """The promises of a file, and the good practice that applies to what it names. Raises
+    ``ConfigError``."""
+    tables = whole.tables("promise")
+    read = [(table, *_contract(table, world, group)) for table in tables]
+    targets = _apart(
+        target for _, contract, acted in read for target in (*_named(contract), *acted)
+    )
+    order = tuple(targets.values())
+    written = [
+        _promise(table, _marked(contract, targets), acted, order, world, group)
+        for table, contract, acted in read
+    ]
+    return (*written, *_practice(whole, order, group))
+
+
+def _contract(table: Table, world: Map, group: str) -> tuple[Contract, tuple[Target, ...]]:
+    """The contract of a table, and where scenarios are to act, if it says so."""
+    name = table.text("contract", "the name of a contract")
+    if name is None:
+        raise table.error(f"contract is missing (known: {', '.join(contracts())})")
+    kind = contracts().get(name)
+    if kind is None:
+        raise table.unknown(Unknown("contract", name, contracts()), "contract")
+    table.check(name, (*_KEYS, *field_names(kind)))
+    at = table.entry.get("at", [])
+    key: str | None = "at"
+    try:
+        acted = tuple(world.target(place) for place in ([at] if isinstance(at, str) else at))
+        key = None
+        return fill(kind, table.entry, world.target, group), acted
+    except Misfit as misfit:
+        raise table.error(str(misfit), misfit.key) from misfit
+    except Unknown as unknown:
+        raise table.unknown(unknown, key or _holder(table, unknown.name)) from unknown
+    except (TypeError, ValueError) as error:
+        raise table.error(str(error), key) from error
+
+
+def _holder(table: Table, name: str) -> str | None:
+    """The key in whose value a name stands."""
+    return next((key for key, value in table.entry.items() if name in str(value)), None)
+
+
+def _promise(
+    table: Table,
+    contract: Contract,
+    acted: tuple[Target, ...],
+    order: tuple[Target, ...],
+    world: Map,
+    group: str,
+) -> Promise:
+    entries = table.texts("entries", "ways in ('chat', 'chat-async-stream')")
+    for entry in entries:
+        if entry.partition("-")[0] not in _ENTRIES:
+            raise table.error(
+                f"{entry!r} is not a way in (chat, embeddings, chat-async...)", "entries"
+            )
+    avoid = table.table("avoid").entry
+    if not all(isinstance(reason, str) for reason in avoid.values()):
+        raise table.error("give each scenario that is not to be played a reason", "avoid")
+    because = Because("user", str(table.path), table.line(), ("promise", str(table.at[-1])))
+    return Promise(
+        contract,
+        because,
+        table.text("text", "a sentence") or _said(contract),
+        group,
+        entries,
+        _roles(contract, acted, order),
+        _numbers(contract, order, world),
+        avoid,
+    )
+
+
+# -- what a contract is about
+
+
+def _named(contract: Contract) -> tuple[Target, ...]:
+    """The targets that a contract names, in order."""
+    found: list[Target] = []
+    for field in fields(contract):  # type: ignore[arg-type]  # every contract is a dataclass
+        value = getattr(contract, field.name)
+        found += [
+            one
+            for one in (value if isinstance(value, tuple) else (value,))
+            if isinstance(one, Target)
+        ]
+    return tuple(found)
+
+
+def _apart(targets: Iterable[Target]) -> dict[str, Target]:
+    """The targets of a file by name, those marked that have their hosts to themselves."""
+    found = {target.name: target for target in targets}
+    at: dict[str, set[tuple[str, str | None, str | None]]] = {}
+    for target in found.values():
+        for deployment in target.deployments:
+            at.setdefault(deployment[0], set()).add(deployment)
+    return {
+        name: replace(target, alone=all(len(at[host]) == 1 for host, _, _ in target.deployments))
+        for name, target in found.items()
+    }
+
+
+def _marked(contract: Contract, targets: Mapping[str, Target]) -> Contract:
+    changed: dict[str, Any] = {}
+    for field in fields(contract):  # type: ignore[arg-type]  # every contract is a dataclass
+        match getattr(contract, field.name):
+            case Target(name=name):
+                changed[field.name] = targets[name]
+            case (Target(), *_) as listed:
+                changed[field.name] = tuple(targets[one.name] for one in listed)
+    return replace(contract, **changed)  # type: ignore[type-var]  # every contract is a dataclass
+
+
+def _roles(
+    contract: Contract, acted: tuple[Target, ...], order: tuple[Target, ...]
+) -> dict[str, tuple[str, ...]]:
+    """Where scenarios act. A target that others come before is only reached when they fail too."""
+    named = _named(contract)
+    if acted:
+        target, rest = acted, [one for one in order if one not in acted]
+    elif contract.id.startswith(("fallback.", "budget.")) and named:
+        budget = contract.id.startswith("budget.")
+        target = named if budget else named[:1]
+        rest = [one for one in (*named, *order) if one.name not in {t.name for t in target}]
+    elif named:
+        last = [one.name for one in order].index(named[0].name)
+        target, rest = order[: last + 1], list(order[last + 1 :])
+    else:
+        target, rest = order[:1], list(order[1:])
+    return {
+        "target": places(target) or ("*",),
+        "next": places(rest[:1]),
+        "others": places(rest[1:]),
+    }
+
+
+def _numbers(contract: Contract, order: tuple[Target, ...], world: Map) -> dict[str, float]:
+    numbers = {
+        number: float(value)
+        for name, number in _NUMBERS.get(contract.id, {}).items()
+        if (value := getattr(contract, name)) is not None
+    }
+    limit = getattr(contract, "limit", None)
+    if isinstance(limit, Decimal):
+        numbers |= _bills(limit, (*_named(contract), *order), _named(contract), world)
+    return numbers
+
+
+def _bills(
+    limit: Decimal, known: tuple[Target, ...], spenders: tuple[Target, ...], world: Map
+) -> dict[str, float]:
+    """Tokens for which an answer of the spenders is charged a fixed part of the limit, half of it
+    for the prompt; nothing where no model is named whose price is known."""
+    hosts = {host for spender in spenders for host, _, _ in spender.deployments}
+    for target in known:
+        tariff = world.price(target.name)
+        if tariff is not None and any(host in hosts for host, _, _ in target.deployments):
+            halves = 2 if tariff.input and tariff.output else 1
+            part = limit * _SHARE / halves
+            return {
+                "bill_input": float(part // tariff.input) if tariff.input else 0.0,
+                "bill_output": float(part // tariff.output) if tariff.output else 0.0,
+            }
+    return {}
+
+
+def _said(contract: Contract) -> str:
+    """The contract's rule with the names of this file."""
+    said = []
+    for field in fields(contract):  # type: ignore[arg-type]  # every contract is a dataclass
+        match getattr(contract, field.name):
+            case Target(name=name):
+                said.append(f"{field.name} {name}")
+            case (Target(), *_) as listed:
+                said.append(f"{field.name} {', then '.join(one.name for one in listed)}")
+            case value if field.name not in ("group", "unless") and value is not None:
+                said.append(
+                    f"{field.name} {value:g}"
+                    if isinstance(value, float)
+                    else f"{field.name} {value}"
+                )
+    about = type(contract).about
+    return f"{about} ({'; '.join(said)})" if said else about
+
+
+# -- good practice
+
+
+def _practice(whole: Table, order: tuple[Target, ...], group: str) -> list[Promise]:
+    """What nobody promised. Named under ``policy`` it counts as the user's own promise."""
+    asked = whole.texts("policy", "names of contracts")
+    rules: list[Contract] = [OneVoice(), Whole()]
+    if order:
+        rules += [Hint(order), Hopeless(order)]
+    known = {rule.id: rule for rule in rules}
+    for name in asked:
+        if name not in known:
+            raise whole.unknown(Unknown("policy", name, known), "policy")
+    written = {table.entry.get("contract") for table in whole.tables("promise")}
+    found = []
+    for rule in rules:
+        if rule.id in written and rule.id not in asked:
+            continue
+        line = whole.line("policy") if rule.id in asked else None
+        because = Because(
+            "user" if rule.id in asked else "policy",
+            str(whole.path),
+            line,
+            ("policy",) if rule.id in asked else (),
+            note="good practice, which nobody promises unless asked",
+        )
+        roles = _roles(rule, (), order)
+        found.append(Promise(rule, because, _said(rule), group, roles=roles))
+    return found

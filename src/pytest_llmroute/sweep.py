@@ -1,0 +1,220 @@
+"""A sweep: every trial of every configuration, planned whole before anything runs, then played."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from llmroute_sim.history import History
+from llmroute_sim.names import Unknown
+from llmroute_sim.scenario import Template, load, shipped
+from llmroute_sim.simulator import Simulator
+from pytest_llmroute.contracts import contracts
+from pytest_llmroute.errors import CannotPlay, ConfigError
+from pytest_llmroute.report.findings import Sheet, relative, sheet
+from pytest_llmroute.routers import MissingPackage, RoutingConfig
+from pytest_llmroute.run import Cell, Choice, Player, Result, Trial, judged, play, trials
+from pytest_llmroute.verdicts import Verdict
+
+__all__ = ("Plan", "Sweep", "Watcher", "aloud", "choose", "plan", "quietly")
+
+PACKAGES: Mapping[str, str] = {"litellm": "litellm"}
+"""The package that a kind of router is made of."""
+
+_BOUND = (ValueError, TypeError, AttributeError, KeyError, SyntaxError, ArithmeticError)
+"""What a scenario file with something wrong in it raises."""
+
+
+class _Dawn:
+    """The beginning of time, for a simulator that is only asked what there is."""
+
+    def now(self) -> float:
+        """Nothing has happened yet."""
+        return 0.0
+
+    def wall(self) -> datetime:
+        """Some midnight."""
+        return datetime(2027, 1, 1, tzinfo=UTC)
+
+
+class Watcher(Protocol):
+    """Who is told how a sweep goes."""
+
+    def begin(self, plan: Plan) -> None:
+        """A configuration's cells begin."""
+        ...
+
+    def played(self, result: Result) -> None:
+        """A cell was played and judged."""
+        ...
+
+    def done(self, found: Sheet) -> None:
+        """A configuration's cells are all played."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration's trials, and the promises that nothing can try."""
+
+    config: RoutingConfig
+    trials: tuple[Trial, ...]
+    untried: tuple[Verdict, ...]
+
+
+def choose(
+    scenarios: Iterable[str], names: Iterable[str], *, policy: bool = False, seed: int = 0
+) -> Choice:
+    """What is asked for, every name checked. A scenario is a shipped name or the path of a file.
+
+    Raises ``Unknown`` for a name that does not exist, ``ConfigError`` for a scenario file with
+    something wrong in it.
+    """
+    known, own = [], []
+    for name in scenarios:
+        if name in shipped():
+            known.append(name)
+        elif name.endswith(".toml") or "/" in name:
+            own.append(_own(name))
+        else:
+            raise Unknown("scenario", name, shipped())
+    for name in names:
+        if name not in contracts():
+            raise Unknown("contract", name, contracts())
+    return Choice(tuple(known), tuple(names), policy, seed, tuple(own))
+
+
+def _own(name: str) -> Template:
+    """A scenario of the user's own, tried out with stand-ins for what promises fill in."""
+    path = Path(name)
+    if not path.exists():
+        raise ConfigError("no such scenario file", path=path)
+    try:
+        template = load(relative(path), path.read_text("utf-8"))
+        for contract in template.tests:
+            if contract not in contracts():
+                raise Unknown("contract", contract, contracts())
+        template.bind({}, dict.fromkeys(template.needs, 2.0))
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}", path=path) from error
+    except _BOUND as error:
+        raise ConfigError(_said(error), path=path) from error
+    return template
+
+
+def plan(
+    configs: Iterable[RoutingConfig], choice: Choice, installed: Callable[[str], bool] | None = None
+) -> list[Plan]:
+    """What is to be played, everything checked that can be checked before. ``installed`` says
+    whether the interpreter that will play has a package.
+
+    Raises ``ConfigError`` for a scenario that does not fit a configuration, ``MissingPackage`` for a
+    router that is not installed.
+    """
+    has = installed or (lambda package: find_spec(package) is not None)
+    found = []
+    for config in configs:
+        try:
+            ready, untried = trials(config, choice)
+        except _BOUND as error:
+            raise ConfigError(_said(error), path=relative(config.path)) from error
+        _check_places(config, ready)
+        package = PACKAGES.get(config.kind)
+        if ready and package and not has(package):
+            raise MissingPackage(
+                f"{relative(config.path)}: {config.kind} is not installed in the interpreter that "
+                f"is to run it (pip install {package}, or name one that has it with --python; "
+                "`llmroute promises` works without)"
+            )
+        found.append(Plan(config, tuple(ready), tuple(untried)))
+    return found
+
+
+def _check_places(config: RoutingConfig, ready: Sequence[Trial]) -> None:
+    simulator = Simulator(_Dawn())
+    for deployment in config.deployments:
+        simulator.serve(deployment)
+    for scenario in {trial.cell.scenario.name: trial.cell.scenario for trial in ready}.values():
+        for incident in scenario.incidents:
+            for place in incident.at:
+                try:
+                    simulator.check(place)
+                except Unknown as error:
+                    message = f"{error} in {relative(config.path)}"
+                    raise ConfigError(message, path=scenario.name) from error
+
+
+def _said(error: BaseException) -> str:
+    match error:
+        case SyntaxError():
+            return f"{(error.text or '').strip()!r} is not a sum of numbers and names"
+        case KeyError():
+            return f"{error.args[0]!r} is missing"
+        case _:
+            return str(error)
+
+
+# -- playing
+
+
+class Sweep:
+    """Plays plans one after the other and keeps what was found, so that it can be shown even when
+    the user has seen enough before the end."""
+
+    def __init__(self, plans: Iterable[Plan], player: Player, watcher: Watcher) -> None:
+        self.found: list[Sheet] = []
+        self._plans = plans
+        self._player = player
+        self._watcher = watcher
+
+    def sheets(self) -> Iterator[Sheet]:
+        """What is found of each configuration. Raises ``CannotPlay``, ``ConfigError`` and
+        ``MissingPackage``; on ``KeyboardInterrupt`` what was found so far is in ``found``."""
+        for plan in self._plans:
+            results: list[Result] = []
+            if plan.untried:
+                results.append(Result(plan.config, None, History(), plan.untried))
+            self._watcher.begin(plan)
+            try:
+                for trial in plan.trials:
+                    results.append(judged(trial, player=self._player))
+                    self._watcher.played(results[-1])
+            except KeyboardInterrupt:
+                self.found.append(sheet(plan.config, results))
+                raise
+            self.found.append(sheet(plan.config, results))
+            self._watcher.done(self.found[-1])
+            yield self.found[-1]
+
+
+def quietly(cell: Cell) -> History:
+    """Play a cell in this process; what the router prints is not heard."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), _blamed(cell):
+        return play(cell)
+
+
+def aloud(cell: Cell) -> History:
+    """Play a cell in this process; what the router prints goes to standard error."""
+    with redirect_stdout(sys.stderr), _blamed(cell):
+        return play(cell)
+
+
+@contextmanager
+def _blamed(cell: Cell) -> Iterator[None]:
+    """Let an error that no call raised say which cell it was."""
+    try:
+        yield
+    except (ConfigError, MissingPackage):
+        raise
+    except Exception as error:
+        place = f"{relative(cell.config.path)}, {cell.scenario.name} {cell.entry}"
+        raise CannotPlay(
+            f"{place}: the router could not be run: {type(error).__name__}: {error}"
+        ) from error
