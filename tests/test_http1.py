@@ -160,6 +160,16 @@ def test_the_end_of_a_head_is_not_remembered_as_a_head() -> None:
     assert tape.over == "end"
 
 
+def test_an_empty_line_between_requests_is_no_request() -> None:
+    connection, world, tape = begin(Wait(5.0), *ok(b"hi"))
+    connection.feed(GET + GET)
+    for _ in range(2):
+        connection.feed(b"\r\n")
+    for alarm in tape.alarms:
+        alarm.then()
+    assert len(world.asked) == 2
+
+
 def test_the_last_request_stays_the_last_when_its_head_was_seen_before() -> None:
     closing = ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     for _ in range(2):

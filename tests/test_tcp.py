@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -85,6 +86,13 @@ def ask_once(url: str) -> bytes:
         return exchange(sock)
 
 
+def is_over(sock: socket.socket) -> bool:
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def exchange(sock: socket.socket, ask: bytes = ASK, until: bytes = b"hi") -> bytes:
     sock.sendall(ask)
     got = b""
@@ -122,6 +130,15 @@ def test_a_port_is_free_again_afterwards(world: World) -> None:
         ask_once(first.url("openai"))
     with serve(world, port=port, paths={"openai": OPENAI}) as second:
         assert ask_once(second.url("openai")).endswith(b"hi")
+
+
+def test_nobody_is_left_open_who_came_while_it_was_closing(world: World) -> None:
+    for _ in range(30):
+        with serve(world, listeners=[OPENAI]) as server:
+            late = dial(server.url(OPENAI))
+        with late:
+            assert is_over(late)
+    gc.collect()  # an open socket would be found here, and warned of
 
 
 def test_a_host_that_is_not_simulated_cannot_be_served(world: World) -> None:

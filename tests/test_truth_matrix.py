@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from .truth import matrix, tables
-from .truth.cells import SCALE, Cell, Outcome, in_memory, over_tcp
+from .truth.cells import SCALE, Cell, Outcome, cells, in_memory, over_tcp
 from .truth.clients import CLIENTS
 
 # LiteLLM leaves connections to the garbage collector, and has no way to close them.
@@ -69,6 +69,14 @@ def test_faults_are_told_apart_so_that_equality_means_something() -> None:
     faults = ("none", "refused", "reset", "cut", "stall", "status 429", "error inside")
     met = {in_memory(Cell("httpx", fault, True)) for fault in faults}
     assert len(met) == len(faults)
+
+
+@pytest.mark.parametrize("client", [n for n in _PRESENT if n.startswith(("aiohttp", "openai"))])
+def test_in_memory_every_fault_comes_out_the_same_to_the_microsecond(client: str) -> None:
+    def play() -> list[tuple[Outcome, float]]:
+        return [(met, met.seconds) for met in map(in_memory, cells(client))]
+
+    assert play() == play()
 
 
 def test_a_difference_would_be_shown() -> None:

@@ -151,6 +151,22 @@ def test_a_host_of_ones_own_answers_as_its_provider_does(world: World) -> None:
     assert world.path == ["llm:200", "llm:503"]
 
 
+def test_what_happens_to_a_provider_does_not_happen_to_a_host_that_speaks_like_it(
+    world: World,
+) -> None:
+    world.serve("eu.llm.example", models=["m"], place="ours")
+    world.serve("us.llm.example", models=["m"], place="ours")
+    world.inject("outage", at="openai", when=When())
+    statuses = [
+        httpx.post(**chat(f"https://{host}/v1/chat/completions", "m")).status_code
+        for host in ("eu.llm.example", "us.llm.example")
+    ]
+    assert statuses == [200, 200]
+    world.inject("outage", at="ours", every=1)
+    assert httpx.post(**chat("https://us.llm.example/v1/chat/completions", "m")).is_error
+    assert world.path == ["ours:200", "ours:200", "ours:503"]
+
+
 def test_two_hosts_never_share_a_place_by_accident(world: World) -> None:
     world.serve("llm.one.example", models=["m"])
     world.serve("llm.two.example", models=["m"])
@@ -288,6 +304,37 @@ def test_calls_from_threads_are_calls(world: World) -> None:
         list(pool.map(lambda number: world.ask(ask, text=str(number)), range(6)))
     assert [call.outcome for call in world.history.calls] == ["answered"] * 6
     assert {attempt.call for attempt in world.history.attempts} == {f"c{n}" for n in range(1, 7)}
+
+
+class Both:
+    """A stream that can be read in either way, as LiteLLM's can."""
+
+    def __init__(self) -> None:
+        self.left = ["a", "b"]
+
+    def __iter__(self) -> Both:
+        return self
+
+    def __next__(self) -> str:
+        if not self.left:
+            raise StopIteration
+        return self.left.pop(0)
+
+    def __aiter__(self) -> Both:
+        return self
+
+    async def __anext__(self) -> str:
+        if not self.left:
+            raise StopAsyncIteration
+        return self.left.pop(0) + "!"
+
+
+def test_a_stream_of_both_kinds_is_read_in_the_way_it_was_asked_for(world: World) -> None:
+    async def abothways() -> Both:
+        return Both()
+
+    assert world.ask(Both) == ["a", "b"]
+    assert asyncio.run(world.ask(abothways)) == ["a!", "b!"]
 
 
 def test_a_coroutine_begins_its_call_when_it_is_awaited(world: World) -> None:

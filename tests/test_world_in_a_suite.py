@@ -183,6 +183,7 @@ def test_pytest_asyncio_strict(suite):
     """).assert_outcomes(passed=6)
 
 
+@pytest.mark.wide
 def test_pytest_asyncio_auto_mode_and_the_users_own_loop(suite):
     pytest.importorskip("pytest_asyncio")
     suite.using("pytest_asyncio.plugin", SCOPED + "asyncio_mode = auto\n")(
@@ -247,10 +248,12 @@ def test_the_anyio_plugin(suite):
         found.assert_outcomes(passed=2, skipped=1)
 
 
+@pytest.mark.wide
 def test_uvloop_is_refused_in_that_test_only(suite):
     pytest.importorskip("uvloop")
     pytest.importorskip("pytest_asyncio")
-    found = suite.using("pytest_asyncio.plugin", SCOPED)("""
+    found = suite.using("pytest_asyncio.plugin", SCOPED)(
+        """
         import asyncio
         import pytest, uvloop
 
@@ -265,7 +268,9 @@ def test_uvloop_is_refused_in_that_test_only(suite):
         @pytest.mark.asyncio
         async def test_kept_without_a_world():
             assert type(asyncio.get_running_loop()).__module__ == "uvloop"
-    """)
+        """,
+        "-Wignore",  # the policy fixture is deprecated, and in use
+    )
     found.assert_outcomes(passed=1, failed=1)
     found.stdout.fnmatch_lines(["*uvloop.Loop keeps time in C code*"])
 
@@ -389,6 +394,7 @@ def test_an_interrupt(suite, where):
     assert found.ret == pytest.ExitCode.INTERRUPTED
 
 
+@pytest.mark.wide
 def test_pytest_timeout(suite):
     pytest.importorskip("pytest_timeout")
     found = suite.using("pytest_timeout")(
@@ -419,6 +425,7 @@ def test_pytest_timeout(suite):
     found.stdout.fnmatch_lines(["*Timeout (>0.5s)*"])
 
 
+@pytest.mark.wide
 def test_reports_tell_real_times(suite, pytester):
     found = suite(
         """
@@ -450,6 +457,7 @@ def test_reports_tell_real_times(suite, pytester):
     assert all(abs(float(moment) - time.time()) < 60 for span in spans for moment in span)
 
 
+@pytest.mark.wide
 def test_xdist(suite):
     pytest.importorskip("xdist")
     suite.using("xdist.plugin")(
@@ -466,6 +474,7 @@ def test_xdist(suite):
     ).assert_outcomes(passed=6)
 
 
+@pytest.mark.wide
 def test_hypothesis_with_a_world_for_each_example(suite):
     suite.using("_hypothesis_pytestplugin")("""
         import asyncio, time
@@ -492,3 +501,34 @@ def test_hypothesis_with_a_world_for_each_example(suite):
                 pass
             assert smallest[-1] == 1000
     """).assert_outcomes(passed=1)
+
+
+def test_freezegun_beside_a_world(suite):
+    pytest.importorskip("freezegun")
+    suite("""
+        import time
+        import freezegun, pytest
+        from conftest import Clock, Door, in_memory
+
+        def test_inside_it_comes_and_goes(world):
+            with freezegun.freeze_time("2026-05-05"):
+                assert time.time() == 1777939200.0
+            time.sleep(10)
+            before = time.monotonic()
+            time.sleep(10)
+            assert time.monotonic() == before + 10
+            assert time.time() == world.wall().timestamp()
+            assert world.now() == 20.0
+
+        @freezegun.freeze_time("2026-05-05")
+        def test_around_the_body(world):
+            assert time.time() == 1777939200.0
+
+        def test_in_front_it_is_refused_and_leaves_nothing_behind():
+            with freezegun.freeze_time("2026-05-05"):
+                with pytest.raises(RuntimeError, match="inside the world"):
+                    with in_memory(Door(), Clock()):
+                        pass
+            with in_memory(Door(), Clock()):
+                assert time.monotonic() < 1e8
+    """).assert_outcomes(passed=3)

@@ -15,10 +15,12 @@ import heapq
 import itertools
 import sys
 import threading
-import time
 from collections.abc import Iterator
 
-__all__ = ("Baton", "Ended", "Strand", "Waiter")
+from llmroute_sim.real import Real
+from llmroute_sim.strand import Ended, Strand, Waiter
+
+__all__ = ("Baton",)
 
 LOOK = 0.1
 """Real seconds between two looks at a strand that keeps the baton."""
@@ -27,52 +29,6 @@ PATIENCE = 1.0
 
 GRACE = 2.0
 """Real seconds in which the strands of a world that ended must go."""
-
-_monotonic = time.monotonic
-_sleep = time.sleep
-
-
-class Ended(BaseException):
-    """The world is over; raised in whatever still waits in it. No router should catch it."""
-
-
-class Strand:
-    """One thread of a world, or one job of an executor."""
-
-    __slots__ = ("astray", "daemon", "doom", "ident", "name", "queued", "ticket", "turn", "watchers")
-
-    def __init__(self, ticket: int, name: str, daemon: bool) -> None:
-        self.ticket = ticket
-        self.daemon = daemon
-        self.name = name
-        self.ident: int | None = None
-        self.turn = threading.Lock()
-        self.turn.acquire()
-        self.doom: BaseException | None = None
-        self.queued = False
-        self.astray = False
-        self.watchers: list[Waiter] = []
-
-
-class Waiter:
-    """A wait of one strand. ``release`` ends it; conditions call that, as they do on a lock."""
-
-    __slots__ = ("_baton", "expired", "strand", "woken")
-
-    def __init__(self, baton: Baton, strand: Strand) -> None:
-        self._baton = baton
-        self.strand = strand
-        self.woken = False
-        self.expired = False
-
-    def release(self) -> None:
-        """Let the strand go on when its turn comes. From any thread."""
-        self._baton.wake(self)
-
-    def expire(self) -> None:
-        """The time is up."""
-        self.expired = not self.woken
-        self._baton.wake(self)
 
 
 class Baton:
@@ -159,6 +115,10 @@ class Baton:
                 strand.watchers.append(waiter)
         return alive
 
+    def knows(self, strand: Strand) -> bool:
+        """Whether a strand has not ended."""
+        return strand.ticket in self._alive
+
     def strands(self) -> Iterator[Strand]:
         """All that have not ended, by ticket."""
         return iter(sorted(self._alive.values(), key=lambda strand: strand.ticket))
@@ -178,11 +138,11 @@ class Baton:
                 if not strand.daemon:
                     left.append(strand.name)
                 self.rouse(strand)
-        until = _monotonic() + GRACE
-        while len(self._alive) > 1 and _monotonic() < until:
+        until = Real.monotonic() + GRACE
+        while len(self._alive) > 1 and Real.monotonic() < until:
             self.step_back(me)
             if len(self._alive) > 1:
-                _sleep(0.001)
+                Real.sleep(0.001)
                 for strand in self.strands():
                     if strand is not me:
                         self.rouse(strand)
@@ -314,8 +274,8 @@ class Baton:
                 return
             seen = (self._turns, *_place(holder))
             if seen != self._seen:
-                self._seen, self._seen_at = seen, _monotonic()
-            elif _monotonic() - self._seen_at >= PATIENCE:
+                self._seen, self._seen_at = seen, Real.monotonic()
+            elif Real.monotonic() - self._seen_at >= PATIENCE:
                 self.degraded += 1
                 holder.astray = True
                 self._give(self._pop() or strand)

@@ -15,12 +15,13 @@ import heapq
 import itertools
 import math
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from llmroute_sim.baton import Baton, Ended, Waiter
+from llmroute_sim.baton import Baton
 from llmroute_sim.horizon import Horizon, Stuck
+from llmroute_sim.real import Real
+from llmroute_sim.strand import Ended, Waiter
 
 __all__ = ("HORIZON", "Clock", "Ended", "RealClock", "Stuck", "Timer")
 
@@ -32,8 +33,6 @@ _SECOND = 1_000_000_000
 _SNAP = 200
 """Nanoseconds from a whole microsecond that are float dust."""
 
-_monotonic = time.monotonic
-_sleep = time.sleep
 
 _EPOCH = datetime(2027, 1, 1, tzinfo=UTC)
 """The first midnight: urllib3 warns on every https call before the date it calls recent."""
@@ -240,21 +239,24 @@ class Clock:
         """Before a verdict: give threads that live in real time a moment to wake somebody."""
         if not _outsiders(self.baton):
             return False
-        until = _monotonic() + 0.1
-        while _monotonic() < until:
+        until = Real.monotonic() + 0.1
+        while Real.monotonic() < until:
             if waiter.woken or self.baton.anyone_ready:
                 return True
-            _sleep(0.002)
+            Real.sleep(0.002)
         return False
 
     # -- one world after the other
 
     def _place(self) -> None:
         self._midnight = _Line.wall
-        self._base = max(_Line.monotonic, math.ceil(_monotonic()) * _SECOND)
+        self._base = max(_Line.monotonic, math.ceil(Real.monotonic()) * _SECOND)
 
     def begin(self) -> None:
-        """Open the world of this clock in the running thread."""
+        """Open the world of this clock in the running thread. Raises ``RuntimeError`` if it had
+        one before: threads of that may still hold on to it."""
+        if self.baton.over:
+            raise RuntimeError("the world of this clock has ended: make a new Clock for the next")
         if self._ns == 0:
             self._place()
         self.baton.current()
@@ -272,11 +274,11 @@ class RealClock:
     description = "real"
 
     def __init__(self) -> None:
-        self._began = _monotonic()
+        self._began = Real.monotonic()
 
     def now(self) -> float:
         """Seconds since this clock began, to the microsecond."""
-        return round(_monotonic() - self._began, 6)
+        return round(Real.monotonic() - self._began, 6)
 
     def wall(self) -> datetime:
         """The date and time, UTC."""
@@ -284,7 +286,7 @@ class RealClock:
 
     def sleep(self, seconds: float) -> None:
         """Wait, really."""
-        _sleep(max(0.0, seconds))
+        Real.sleep(max(0.0, seconds))
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -10,7 +10,7 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from llmroute_sim.baton import Ended
+from llmroute_sim.strand import Ended
 
 if TYPE_CHECKING:
     from llmroute_sim.clock import Clock

@@ -200,13 +200,29 @@ class Simulator:
         found = self._deployments[request.address.host]
         attempt = self._begin(found, request.call, via)
         if found.gateway is not None:
-            call = request.call
-            events = found.gateway.answer(
-                request, lambda inner: self._forward(inner, call, attempt.id)
-            )
+            events = self._through(found.gateway, request, found, attempt)
         else:
             events = self._answer(request, found, attempt)
         return watch(events, attempt, self.clock.now)
+
+    def _through(
+        self, gateway: HostedGateway, request: Request, found: Deployment, attempt: Attempt
+    ) -> Iterator[Event]:
+        """What a gateway answers, unless something is wrong with the gateway itself. A request that
+        its dialect cannot read is its own to refuse."""
+        dialect = self._dialect(found.provider.dialect)
+        request_id = self._request_id(attempt)
+        prompt = self._read(request, dialect, attempt)
+        struck = self._struck(found, attempt)
+        if isinstance(prompt, Prompt):
+            refusal = self._turned_away(prompt, None, attempt, struck)
+            if refusal is not None:
+                events = self._refuse(refusal, dialect, attempt, request_id)
+                return self._bend(events, struck, dialect, attempt, request_id)
+        events = gateway.answer(
+            request, lambda inner: self._forward(inner, request.call, attempt.id)
+        )
+        return self._bend(events, struck, dialect, attempt, request_id)
 
     def _forward(self, request: Request, call: str | None, via: str) -> Exchange:
         """An attempt of a gateway: connected and answered through the same door."""
@@ -236,20 +252,10 @@ class Simulator:
     def _answer(self, request: Request, found: Deployment, attempt: Attempt) -> Iterator[Event]:
         dialect = self._dialect(found.provider.dialect)
         request_id = self._request_id(attempt)
+        prompt = self._read(request, dialect, attempt)
+        if isinstance(prompt, Refusal):
+            return self._refuse(prompt, dialect, attempt, request_id)
         secret = dialect.key(request)
-        attempt.key = fingerprint(secret) if secret else None
-        operation = dialect.operation(request.method, request.path)
-        if operation is None:
-            facts = {"method": request.method, "path": request.path}
-            return self._refuse(Refusal("not_found", facts=facts), dialect, attempt, request_id)
-        attempt.operation = operation
-        try:
-            prompt = dialect.parse(operation, request)
-        except Unreadable as unreadable:
-            return self._refuse(unreadable.refusal, dialect, attempt, request_id)
-        attempt.model, attempt.stream, attempt.prompt = prompt.model, prompt.stream, prompt.digest
-        attempt.request = fingerprint(request.body)
-
         struck = self._struck(found, attempt)
         sold = self._model(found, prompt.model)
         meter = self._meter(found, attempt.key, prompt.model)
@@ -269,6 +275,22 @@ class Simulator:
             if self.pace.first_token or self.pace.token:
                 events = _paced(events, self.pace, len(answer.words))
         return self._bend(events, struck, dialect, attempt, request_id)
+
+    def _read(self, request: Request, dialect: Dialect, attempt: Attempt) -> Prompt | Refusal:
+        """Understand a request, and note in the attempt what it asks."""
+        secret = dialect.key(request)
+        attempt.key = fingerprint(secret) if secret else None
+        operation = dialect.operation(request.method, request.path)
+        if operation is None:
+            return Refusal("not_found", facts={"method": request.method, "path": request.path})
+        attempt.operation = operation
+        try:
+            prompt = dialect.parse(operation, request)
+        except Unreadable as unreadable:
+            return unreadable.refusal
+        attempt.model, attempt.stream, attempt.prompt = prompt.model, prompt.stream, prompt.digest
+        attempt.request = fingerprint(request.body)
+        return prompt
 
     def _struck(self, found: Deployment, attempt: Attempt) -> list[Live]:
         """The incidents that act on an attempt, decided now."""
@@ -297,16 +319,24 @@ class Simulator:
             return Refusal("auth")
         if sold is None:
             return Refusal("model_not_found", facts={"model": prompt.model})
-        for live in struck:
-            if isinstance(live.incident.fault, AdmitFault):
-                refusal = live.incident.fault.admit(prompt, sold.window)
-                if refusal is not None:
-                    _note(live, attempt)
-                    return replace(refusal, facts={**refusal.facts, "model": prompt.model})
+        if (refusal := self._turned_away(prompt, sold.window, attempt, struck)) is not None:
+            return refusal
         if sold.window is not None and prompt.tokens + (prompt.max_tokens or 0) > sold.window:
             return _overflow(prompt, sold.window)
         if meter is not None and (lacking := meter.lacking(prompt.tokens, self.clock.now())):
             return _over_quota(prompt, meter, *lacking)
+        return None
+
+    def _turned_away(
+        self, prompt: Prompt, window: int | None, attempt: Attempt, struck: list[Live]
+    ) -> Refusal | None:
+        """What the first fault of the admit stage says that will not let a prompt in."""
+        for live in struck:
+            if isinstance(live.incident.fault, AdmitFault):
+                refusal = live.incident.fault.admit(prompt, window)
+                if refusal is not None:
+                    _note(live, attempt)
+                    return replace(refusal, facts={**refusal.facts, "model": prompt.model})
         return None
 
     def _refuse(

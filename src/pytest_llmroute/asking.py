@@ -71,8 +71,10 @@ def ask(
     call = open_call()
     with _settling(call):
         value = app(*args, **kwargs)
-        later = inspect.isawaitable(value) or isinstance(value, AsyncIterator)
-        if isinstance(value, Iterator) and not later:
+        # Some streams can be read in either way; nobody awaited this one.
+        blocking = isinstance(value, Iterator)
+        later = inspect.isawaitable(value) or (isinstance(value, AsyncIterator) and not blocking)
+        if blocking and not later:
             value = list(_listening(call, value))
         elif not later:
             call.answer(value)

@@ -23,7 +23,7 @@ import genai_prices  # noqa: F401
 
 from llmroute_sim.carriers.memory import in_memory
 from llmroute_sim.clock import Clock
-from llmroute_sim.faults import Fault, make
+from llmroute_sim.faults import FAULTS, Fault, make
 from llmroute_sim.history import Attempt, Call, History
 from llmroute_sim.incidents import Incident, Live, Place, When
 from llmroute_sim.prompt import Usage
@@ -31,9 +31,11 @@ from llmroute_sim.providers import provider as provider_named
 from llmroute_sim.quotas import Quota
 from llmroute_sim.simulator import Deployment, Pace, Simulator
 from pytest_llmroute import asking
+from pytest_llmroute.aiming import aimed, target_at
 from pytest_llmroute.ask import Pen, digest
 from pytest_llmroute.asking import Recorded
 from pytest_llmroute.contracts import Contract, Target
+from pytest_llmroute.judging import complaint
 from pytest_llmroute.path import Path
 from pytest_llmroute.report.timeline import draw
 
@@ -120,7 +122,9 @@ class World:
         """Let a host of your own answer (its name, or the base URL that a client is given).
 
         It speaks as ``provider`` does, and sells ``models`` beside those of the provider. ``place``
-        is what a path calls it: unless told, the first part of the host's name that is still free.
+        is what paths and incidents call it, and several hosts may share one; unless told, it is the
+        first part of the host's name, or all of it where another place has that name.
+        What happens at ``provider`` does not happen here: it is a host of its own.
         Raises ``Unknown`` for a provider that does not exist.
         """
         name = (urlsplit(host if "//" in host else f"//{host}").hostname or "").lower()
@@ -130,9 +134,8 @@ class World:
             taken = {found.place for found in self.simulator.deployments.values()}
             label = name.partition(".")[0]
             place = name if label in taken else label
-        self.simulator.serve(
-            Deployment(name, provider_named(provider), place, region, frozenset(models))
-        )
+        known = dataclasses.replace(provider_named(provider), name=place, hosts=(name,))
+        self.simulator.serve(Deployment(name, known, place, region, frozenset(models)))
 
     def bill(self, *, input: int, output: int) -> None:  # noqa: A002 - as prices call it
         """Bill every answer from now on for so many tokens, whatever it has, so that a budget is
@@ -260,6 +263,7 @@ class World:
 
     def timeline(self, *, width: int = 80, ascii: bool = False) -> str:  # noqa: A002 - as draw()
         """A drawing of what happened, with what :meth:`holds` found marked."""
+        self.history.clock = self.clock.description
         return draw(self.history, width=width, marks=self.marks, ascii=ascii)
 
     # -- judging
@@ -267,17 +271,7 @@ class World:
     def target(self, place: str) -> Target:
         """The deployments at a place, as contracts want them: ``provider/model@region#key``.
         Raises ``Unknown`` for a place that does not exist."""
-        wanted = Place.parse(place)
-        self.simulator.check(wanted)
-        return Target(
-            place,
-            tuple(
-                (host, wanted.model, wanted.key)
-                for host, found in self.simulator.deployments.items()
-                if wanted.who in ("*", found.provider.name, found.place, host)
-                and wanted.region in (None, found.region)
-            ),
-        )
+        return target_at(self.simulator, place)
 
     def targets(self, *places: str) -> tuple[Target, ...]:
         """:meth:`target` for several."""
@@ -293,32 +287,13 @@ class World:
         __tracebackhide__ = True
         if not contracts:
             raise ValueError("holds() got no contract: it would be true of anything")
-        from pytest_llmroute.judging import complaint
-
-        said = complaint(self, [self._aimed(contract) for contract in contracts])
+        said = complaint(self, [aimed(self.simulator, contract) for contract in contracts])
         if said is not None:
             raise AssertionError(said)
         return True
 
-    def _aimed(self, contract: Contract) -> Contract:
-        """A contract whose targets were given as places, with the deployments that they mean."""
-        changes: dict[str, object] = {}
-        for field in dataclasses.fields(contract):  # type: ignore[arg-type]  # all are dataclasses
-            value = getattr(contract, field.name)
-            if "Target" not in str(field.type):
-                continue
-            if isinstance(value, str):
-                changes[field.name] = self.target(value)
-            elif isinstance(value, list | tuple):
-                changes[field.name] = tuple(
-                    self.target(item) if isinstance(item, str) else item for item in value
-                )
-        return dataclasses.replace(contract, **changes) if changes else contract  # type: ignore[type-var]
-
 
 def _is_timing(key: str, fault: str, settings: Mapping[str, Any]) -> bool:
-    from llmroute_sim.faults import FAULTS
-
     kind = FAULTS.get(fault)
     own = {field.name for field in dataclasses.fields(kind)} if kind else set()
     return key in settings and key not in own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ import httpx
 
 from pytest_llmroute.routers import Entry, Question, Reply
 
-from .reference import Close, Emit, Knobs, Open, Read, Reference, Upstream
+from .reference import Emit, Knobs, Open, Read, Reference, Upstream
 
 ENTRIES = tuple(
     Entry("chat", sync=sync, stream=stream) for sync in (True, False) for stream in (False, True)
@@ -29,7 +29,7 @@ def headers(upstream: Upstream) -> dict[str, str]:
 class Routed:
     """A configuration: which router, set up how."""
 
-    knobs: Knobs = Knobs()
+    knobs: Knobs
     router: Callable[[Knobs], Reference] = Reference
 
     kind: ClassVar[str] = "reference"
@@ -57,74 +57,64 @@ class Driven:
         self.router = router
 
     def ask(self, question: Question, reply: Reply) -> None:
-        with httpx.Client() as client:
-            stream: Any = None
-            response: Any = None
+        with httpx.Client() as client, ExitStack() as current:
             chunks: Any = None
 
             def perform(effect: Any) -> Any:
-                nonlocal stream, response, chunks
+                nonlocal chunks
                 match effect:
                     case Open(upstream, body, patience):
-                        stream = client.stream(
-                            "POST", upstream.url, json=body, headers=headers(upstream),
-                            timeout=patience,
-                        )  # fmt: skip
-                        response = stream.__enter__()
+                        current.close()
+                        response = current.enter_context(
+                            client.stream(
+                                "POST",
+                                upstream.url,
+                                json=body,
+                                headers=headers(upstream),
+                                timeout=patience,
+                            )
+                        )
                         chunks = response.iter_raw()
                         return response.status_code, response.headers
-                    case Read(patience):
-                        be_patient(response, patience)
+                    case Read():
                         return next(chunks, b"")
                     case Emit(text):
-                        reply.add(text)
-                    case Close() if response is not None:
-                        stream.__exit__(None, None, None)
-                        response = None
-                return None
+                        return reply.add(text)
 
-            steps = self._steps(question)
-            self._conclude(reply, drive(steps, perform))
+            self._conclude(reply, drive(self._steps(question), perform))
 
     async def aask(self, question: Question, reply: Reply) -> None:
-        async with httpx.AsyncClient() as client:
-            stream: Any = None
-            response: Any = None
+        async with httpx.AsyncClient() as client, AsyncExitStack() as current:
             chunks: Any = None
 
             async def perform(effect: Any) -> Any:
-                nonlocal stream, response, chunks
+                nonlocal chunks
                 match effect:
                     case Open(upstream, body, patience):
-                        stream = client.stream(
-                            "POST", upstream.url, json=body, headers=headers(upstream),
-                            timeout=patience,
-                        )  # fmt: skip
-                        response = await stream.__aenter__()
+                        await current.aclose()
+                        response = await current.enter_async_context(
+                            client.stream(
+                                "POST",
+                                upstream.url,
+                                json=body,
+                                headers=headers(upstream),
+                                timeout=patience,
+                            )
+                        )
                         chunks = response.aiter_raw()
                         return response.status_code, response.headers
-                    case Read(patience):
-                        be_patient(response, patience)
+                    case Read():
                         return await anext(chunks, b"")
                     case Emit(text):
-                        reply.add(text)
-                    case Close() if response is not None:
-                        await stream.__aexit__(None, None, None)
-                        response = None
-                return None
+                        return reply.add(text)
 
-            steps = self._steps(question)
-            self._conclude(reply, await adrive(steps, perform))
+            self._conclude(reply, await adrive(self._steps(question), perform))
 
     def _steps(self, question: Question) -> Generator[Any, Any, Any]:
         return self.router.answer(question.text, dict(question.options), question.entry.stream)
 
     def _conclude(self, reply: Reply, answer: Any) -> None:
         reply.finish = answer.finish or "stop"
-
-
-def be_patient(response: httpx.Response, patience: float | None) -> None:
-    response.request.extensions["timeout"]["read"] = patience
 
 
 def drive(steps: Generator[Any, Any, Any], perform: Callable[[Any], Any]) -> Any:

@@ -91,13 +91,6 @@ class Open:
 class Read:
     """The next bytes of the body; empty at its end."""
 
-    patience: float | None
-
-
-@dataclass(frozen=True)
-class Close:
-    pass
-
 
 @dataclass(frozen=True)
 class Emit:
@@ -132,7 +125,9 @@ class Reference:
         self.cache: dict[str, tuple[float, Answer]] = {}
         self.running = 0
 
-    def answer(self, text: str, options: dict[str, Any], stream: bool) -> Generator[Any, Any, Answer]:
+    def answer(
+        self, text: str, options: dict[str, Any], stream: bool
+    ) -> Generator[Any, Any, Answer]:
         key = self.cache_key(text, options, stream)
         found = self.look_up(key)
         if found is not None:
@@ -158,7 +153,9 @@ class Reference:
                 tries += 1
                 answer, began = Answer(), time.monotonic()
                 try:
-                    yield from self.attempt(upstream, text, options, stream, answer)
+                    patience = self.patience(tries, stream)
+                    asked = body(upstream, text, options, stream)
+                    yield from self.attempt(Open(upstream, asked, patience), stream, answer)
                 except Failed as failure:
                     failures.append(failure)
                     failure.spoken = stream and bool(answer.text)
@@ -166,7 +163,8 @@ class Reference:
                     if failure.spoken and not self.speaks_on(failure):
                         self.spoil(key, answer)
                         raise
-                    if self.tries_again(failure, tries, stream):
+                    hinted = time.monotonic() < self.health[upstream.name].hinted_until
+                    if not hinted and self.tries_again(failure, tries, stream):
                         continue
                     visits = self.visits_after(failure, failures, visits, stream)
                     break
@@ -191,7 +189,7 @@ class Reference:
 
     def tries_again(self, failure: Failed, tries: int, stream: bool) -> bool:
         transient = failure.status is None or failure.status in (200, 408) or failure.status >= 500
-        return transient and failure.hint is None and tries <= self.knobs.retries
+        return transient and tries <= self.knobs.retries
 
     def visits_after(
         self, failure: Failed, failures: list[Failed], visits: list[Upstream], stream: bool
@@ -224,7 +222,7 @@ class Reference:
     def finished(self, answer: Answer) -> bool:
         return answer.done
 
-    def patience(self, answer: Answer) -> float | None:
+    def patience(self, tries: int, stream: bool) -> float:
         return self.knobs.patience
 
     def pay(self, upstream: Upstream, answer: Answer, began: float, stream: bool) -> None:
@@ -252,33 +250,29 @@ class Reference:
 
     # -- one attempt
 
-    def attempt(
-        self, upstream: Upstream, text: str, options: dict[str, Any], stream: bool, answer: Answer
-    ) -> Generator[Any, Any, None]:
+    def attempt(self, opened: Open, stream: bool, answer: Answer) -> Generator[Any, Any, None]:
+        name = opened.upstream.name
         try:
-            opened = Open(upstream, body(upstream, text, options, stream), self.knobs.patience)
             status, headers = yield opened
+            if status != 200:
+                raise Failed(f"{name} {status}", status, hint=self.hint(headers))
             pending, whole = b"", b""
-            while piece := (yield Read(self.patience(answer))):
+            while piece := (yield Read()):
                 whole += piece
-                if status == 200 and stream:
+                if stream:
                     *lines, pending = (pending + piece).split(b"\n")
                     for line in lines:
                         before = answer.text
                         hear_event(line, answer, status)
                         if said := answer.text[len(before) :]:
                             yield Emit(said)
-            if status != 200:
-                raise Failed(f"{upstream.name} {status}", status, hint=self.hint(headers))
             if not stream:
                 hear_body(json.loads(whole), answer)
                 yield Emit(answer.text)
             elif not self.finished(answer):
-                raise Failed(f"{upstream.name} ended before its end", 200)
+                raise Failed(f"{name} ended before its end", 200)
         except (httpx.HTTPError, ValueError) as error:
-            raise Failed(f"{upstream.name} {type(error).__name__}") from error
-        finally:
-            yield Close()
+            raise Failed(f"{name} {type(error).__name__}") from error
 
 
 def body(upstream: Upstream, text: str, options: dict[str, Any], stream: bool) -> dict[str, Any]:

@@ -1,22 +1,18 @@
 """The provider's half of one HTTP/1.1 connection, without the connection.
 
 Bytes of the client go in by :meth:`Connection.feed`; what the exchange decides comes out through a
-:class:`Line`, which is all that a carrier has to bring. Requests are parsed by httptools; answers
-are written here, because no server library would agree to write what our faults need.
+:class:`Line`, which is all that a carrier has to bring. Answers are written here, because no server
+library would agree to write what our faults need.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Protocol
 
-import httptools
-
-from llmroute_sim.history import current_call
+from llmroute_sim.carriers.reading import Reader
 from llmroute_sim.wire import (
     Abort,
     Address,
@@ -25,55 +21,17 @@ from llmroute_sim.wire import (
     Exchange,
     Framing,
     Head,
-    Headers,
-    Request,
     Wait,
 )
 
-__all__ = ("MARKER", "Connection", "Line", "Timer")
-
-MARKER = "x-llmroute-call"
-"""The request header by which a program without our context says which call it belongs to."""
+__all__ = ("Connection", "Line", "Timer")
 
 _LENGTH, _CHUNKED, _CLOSE = Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE  # found faster
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus
 } | {529: "HTTP/1.1 529 Overloaded"}
-_BLANK = b"\r\n\r\n"
-_SPECIAL = {"transfer-encoding", "upgrade", "expect"}
-_OFFER = {"upgrade", "connection", "http2-settings", "expect"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the parser made of a head, and how long the body after it is."""
-
-    method: str
-    target: str
-    headers: Headers
-    marker: str | None
-    keep: bool
-    length: int
-
-
-_seen: dict[bytes, _Seen] = {}
-"""Heads that were parsed before: a client says much the same each time, and parsing is most of what
-a connection costs. Bounded; what it holds is a pure function of the bytes."""
-_MOST_SEEN = 512
-
-
-def _remember(head: bytes, body: bytes, request: Request, keep: bool) -> None:
-    length = request.header("content-length") or "0"
-    plain = not any(name in _SPECIAL for name, _ in request.headers)
-    if plain and len(request.body) == len(body) == int(length):
-        if len(_seen) >= _MOST_SEEN:
-            _seen.clear()
-        marker = request.header(MARKER)
-        _seen[head] = _Seen(
-            request.method, request.target, request.headers, marker, keep, len(body)
-        )
 
 
 class Timer(Protocol):
@@ -108,8 +66,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_address", "_between", "_body", "_door", "_exchange", "_fields", "_framing", "_head", "_headers", "_keep",
-        "_line", "_open", "_parser", "_remaining", "_requests", "_target", "_timer",
+        "_address", "_door", "_exchange", "_framing", "_head", "_keep", "_line", "_open",
+        "_reader", "_remaining", "_requests", "_timer",
     )  # fmt: skip
 
     def __init__(self, door: Door, address: Address, line: Line) -> None:
@@ -117,53 +75,21 @@ class Connection:
         self._address = address
         self._line = line
         self._open = True
-        self._parser = httptools.HttpRequestParser(self)
-        self._between = True
-        self._requests: deque[tuple[Request, bool]] = deque()
+        self._reader = Reader(address, self._invite)
+        self._requests = self._reader.requests
         self._exchange: Exchange | None = None
         self._timer: Timer | None = None
         self._keep = True
         self._head = b""
-        self._framing = Framing.LENGTH
+        self._framing = _LENGTH
         self._remaining = 0
-        self._target = b""
-        self._headers: list[tuple[str, str]] = []
-        self._fields: tuple[tuple[str, str], ...] = ()
-        self._body: list[bytes] = []
 
     # -- what the carrier calls
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the client; a request that becomes complete is answered at once."""
-        if not self._open:
-            return
-        fresh = self._between
-        head, _, body = data.partition(_BLANK)
-        seen = _seen.get(head)
-        if seen is not None and fresh and len(body) == seen.length:
-            request = Request(
-                seen.method, seen.target, seen.headers, body, self._address,
-                current_call() or seen.marker,
-            )  # fmt: skip
-            self._requests.append((request, seen.keep))
-        elif not self._parse(data):
-            return
-        elif fresh and self._between and len(self._requests) == 1:
-            _remember(head, body, *self._requests[0])
-        if self._exchange is None:
-            self._advance()
-
-    def _parse(self, data: bytes) -> bool:
-        """Whether what was asked so far may be answered now, by whoever called."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline(data[upgrade.args[0] :])
-            return False
-        except httptools.HttpParserCallbackError:
-            raise  # ours, not the client's
-        except httptools.HttpParserError:
-            # What was asked before is answered still; bytes after a "close" end up here too.
+        if self._open and not self._reader.read(data):
+            # What was asked before is answered still, and no more is read.
             self._open = False
             if self._requests:
                 self._requests[-1] = (self._requests[-1][0], False)
@@ -172,26 +98,8 @@ class Connection:
             else:
                 self._line.send(_BAD_REQUEST)
                 self._finish()
-                return False
-        return True
-
-    def _decline(self, rest: bytes) -> None:
-        """Go on in HTTP/1.1 with a request that offered another protocol, as Java's client does.
-
-        The parser stops at such a head and takes the body for the other protocol's, so the head is
-        fed again without the offer. A tunnel is not an offer; that request is all there is.
-        """
-        request, _ = self._requests.pop()
-        if request.method == "CONNECT":
-            self._open = False
-            self._requests.append((request, False))
-            if self._exchange is None:
-                self._advance()
-            return
-        kept = [field for field in request.headers if field[0] not in _OFFER]
-        lines = [f"{request.method} {request.target} HTTP/1.1"] + [f"{n}: {v}" for n, v in kept]
-        self._parser = httptools.HttpRequestParser(self)
-        self.feed("\r\n".join([*lines, "\r\n"]).encode("latin-1") + rest)
+        if self._exchange is None:
+            self._advance()
 
     def left(self) -> None:
         """The client closed its side: whatever is not yet performed never happens."""
@@ -207,47 +115,12 @@ class Connection:
         """Where the client dialled."""
         return self._address
 
-    # -- what httptools calls
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._between = False
-        self._target, self._headers, self._body = b"", [], []
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of the target."""
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or one trailer."""
-        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
-
-    def on_headers_complete(self) -> None:
-        """The head is complete."""
-        self._fields = tuple(self._headers)  # before trailers join the list
-        if ("expect", "100-continue") in self._fields and self._exchange is None:
-            self._line.send(_CONTINUE)
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body, its framing taken off."""
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        """The request is complete, and waits for its turn."""
-        self._between = True
-        request = Request(
-            self._parser.get_method().decode("ascii"),
-            self._target.decode("latin-1"),
-            self._fields,
-            b"".join(self._body),
-            self._address,
-            current_call(),
-        )
-        if request.call is None and (marker := request.header(MARKER)) is not None:
-            request = replace(request, call=marker)
-        self._requests.append((request, self._parser.should_keep_alive()))
-
     # -- playing
+
+    def _invite(self) -> None:
+        """The client will not send its body before it is told to."""
+        if self._exchange is None:
+            self._line.send(_CONTINUE)
 
     def _advance(self) -> None:
         """Go on with the answer at hand, then with what else was asked, until one has to wait."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from threading import get_ident
 from typing import TYPE_CHECKING
 
-from llmroute_sim.baton import Baton, Strand
+from llmroute_sim.baton import Baton
 from llmroute_sim.clock import Clock
+from llmroute_sim.strand import Strand
 
 if TYPE_CHECKING:
     from llmroute_sim.carriers.loop import Adoption

@@ -13,9 +13,9 @@ from concurrent.futures import thread as pools
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from llmroute_sim.baton import Ended, Strand
 from llmroute_sim.carriers.inside import Inside, aside, here
 from llmroute_sim.carriers.threads import wait_for
+from llmroute_sim.strand import Ended, Strand
 
 __all__ = ("abandon", "run", "shutdown", "submit")
 

@@ -8,23 +8,22 @@ everything is put back.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 import socket
 import ssl
-import time
 from asyncio import base_events
 from collections.abc import Callable
 from typing import Any
 
-from llmroute_sim.baton import Waiter
 from llmroute_sim.carriers.inside import Inside, Unsupported, aside, here, opened
 from llmroute_sim.carriers.network import fake_address
 from llmroute_sim.carriers.transport import MemoryTransport
+from llmroute_sim.strand import Waiter
 from llmroute_sim.wire import Address
 
 __all__ = ("Adoption", "adopt_running", "refuse_foreign", "run_forever")
 
-_monotonic = time.monotonic
 _run_forever = base_events.BaseEventLoop.run_forever
 
 PATIENCE = 0.25
@@ -190,6 +189,9 @@ class _Virtual(asyncio.SelectorEventLoop):
     def call_at(  # type: ignore[override]  # its type variables are of no use here
         self, when: float, callback: Any, *args: Any, context: Any = None
     ) -> Any:
+        if when == math.inf:
+            # Never: not scheduled at all, so that a wait for nothing else is seen as endless.
+            return asyncio.TimerHandle(when, callback, args, self, context)
         # On the microsecond: dust must not decide which of two timers is first.
         return super().call_at(round(when * 1e6) / 1e6, callback, *args, context=context)
 

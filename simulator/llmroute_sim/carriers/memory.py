@@ -14,12 +14,12 @@ from typing import Any
 
 import time_machine
 
-from llmroute_sim.baton import Ended
 from llmroute_sim.carriers import jobs, seams
 from llmroute_sim.carriers.inside import Inside, Unsupported, inside
 from llmroute_sim.carriers.loop import adopt_running
 from llmroute_sim.carriers.network import Network
 from llmroute_sim.clock import Clock
+from llmroute_sim.strand import Ended
 from llmroute_sim.wire import Door
 
 __all__ = ("StillWaiting", "Unsupported", "in_memory")
@@ -53,6 +53,7 @@ def in_memory(door: Door, clock: Clock) -> Iterator[Network]:
         undo.enter_context(seams.installed())
         undo.callback(_end, world, left)
         undo.callback(network.close)
+        network.listen()
         adopt_running(world)
         yield network
 

@@ -63,7 +63,10 @@ class Network:
         self.door = door
         self.clock = clock
         self._lines: WeakSet[Line] = WeakSet()
-        on_inject: list[Callable[[], None]] | None = getattr(door, "on_inject", None)
+
+    def listen(self) -> None:
+        """Drop idle connections whenever the door says that a fault was injected."""
+        on_inject: list[Callable[[], None]] | None = getattr(self.door, "on_inject", None)
         if on_inject is not None:
             on_inject.append(self.drop_idle)
 

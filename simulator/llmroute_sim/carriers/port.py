@@ -12,6 +12,7 @@ from collections.abc import Callable
 __all__ = ("Port", "PortError", "loopback")
 
 _BACKLOG = 1024
+_RESPITE = 0.1
 
 
 class PortError(OSError):
@@ -26,14 +27,23 @@ class PortError(OSError):
 
 
 class Port:
-    """One port. Between :meth:`bind` and :meth:`listen` the kernel refuses for us."""
+    """One port. Between :meth:`bind` and :meth:`listen` the kernel refuses for us.
+
+    Not an ``asyncio.Server``: that one forgets the sockets of those who were just being accepted
+    when it is closed, and listening takes it a turn of the loop.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self.port = port
-        self.open = False
-        self._server: asyncio.Server | None = None
+        self.arriving: set[asyncio.Task[object]] = set()
         self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it listens."""
+        return self._loop is not None
 
     def bind(self) -> None:
         """Take the port, or with 0 any free one. Raises :class:`PortError` if it is taken."""
@@ -48,18 +58,18 @@ class Port:
             raise self._error(error) from error
         self.port = self._socket.getsockname()[1]
 
-    async def listen(self, accept: Callable[[], asyncio.Protocol]) -> None:
-        """Accept connections from now on. Raises :class:`PortError` if somebody else does."""
+    def listen(self, accept: Callable[[], asyncio.Protocol]) -> None:
+        """Accept connections from now on, on the running loop.
+
+        Raises :class:`PortError` if somebody else does.
+        """
         assert self._socket is not None
-        self.open = True
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            accept, sock=self._socket, backlog=_BACKLOG, start_serving=False
-        )
         try:
-            await self._server.start_serving()
+            self._socket.listen(_BACKLOG)
         except OSError as error:
             raise self._error(error) from error
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._accept, accept)
 
     def refuse(self) -> None:
         """Let the kernel refuse from now on; the port stays ours."""
@@ -67,14 +77,37 @@ class Port:
         self.bind()
 
     def close(self) -> None:
-        """Give the port back."""
-        self.open = False
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        """Give the port back. Who is being accepted right now is :attr:`arriving` still."""
         if self._socket is not None:
+            if self._loop is not None:
+                self._loop.remove_reader(self._socket)
             self._socket.close()
-            self._socket = None
+        self._loop = self._socket = None
+
+    def _accept(self, accept: Callable[[], asyncio.Protocol]) -> None:
+        assert self._socket is not None
+        assert self._loop is not None
+        for _ in range(_BACKLOG):
+            try:
+                sock = self._socket.accept()[0]
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                # Out of descriptors: who is waiting is accepted when some are free again.
+                self._loop.remove_reader(self._socket)
+                self._loop.call_later(_RESPITE, self._resume, accept)
+                return
+            sock.setblocking(False)
+            task = self._loop.create_task(self._arrive(accept, sock))
+            self.arriving.add(task)
+            task.add_done_callback(self.arriving.discard)
+
+    def _resume(self, accept: Callable[[], asyncio.Protocol]) -> None:
+        if self._loop is not None and self._socket is not None:
+            self._loop.add_reader(self._socket, self._accept, accept)
+
+    async def _arrive(self, accept: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(accept, sock)
 
     def _error(self, error: OSError) -> PortError:
         number = error.errno or 0

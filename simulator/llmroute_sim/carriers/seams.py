@@ -32,6 +32,7 @@ SEAMS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (base_events.BaseEventLoop, "run_forever", loop.run_forever),
     (threading.Thread, "start", threads.start),
     (threading.Thread, "join", threads.join),
+    (threading.Thread, "is_alive", threads.is_alive),
     (threading.Condition, "wait", threads.wait),
     (pools.ThreadPoolExecutor, "submit", jobs.submit),
     (pools.ThreadPoolExecutor, "shutdown", jobs.shutdown),
@@ -62,8 +63,8 @@ UNTOUCHED = (
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
-_Frozen = tuple[ModuleType, str, Callable[..., Any]]
-_looked_at: set[str] = set()
+_Frozen = tuple[ModuleType, str, Any, Callable[..., Any]]
+_looked_at: dict[str, ModuleType] = {}
 _frozen: list[_Frozen] = []
 
 
@@ -74,8 +75,10 @@ def installed() -> Iterator[None]:
         replace = functools.partial(_replace, undo)
         for owner, name, ours in SEAMS:
             replace(owner, name, ours)
-        for module, name, ours in _frozen_names():
-            replace(module, name, ours)
+        for module, name, real, ours in _frozen_names():
+            # What somebody else has put there since is meant to be there.
+            if vars(module).get(name) is real:
+                replace(module, name, ours)
         _tls(replace)
         _runner(replace)
         arrivals: dict[str, Callable[[ModuleType], None]] = {
@@ -88,12 +91,17 @@ def installed() -> Iterator[None]:
                 arrived(known)
         finder = LateImports(arrivals)
         sys.meta_path.insert(0, finder)
-        undo.callback(sys.meta_path.remove, finder)
+        undo.callback(_forget, finder)
         for name in PROXIES:
             for variable in (name, name.upper()):
                 if variable in os.environ:
                     undo.callback(os.environ.__setitem__, variable, os.environ.pop(variable))
         yield
+
+
+def _forget(finder: LateImports) -> None:
+    if finder in sys.meta_path:
+        sys.meta_path.remove(finder)
 
 
 Replace = Callable[[Any, str, Any], None]
@@ -118,15 +126,15 @@ def _replace(undo: ExitStack, owner: Any, name: str, ours: Any) -> None:
 def _frozen_names() -> list[_Frozen]:
     """Where modules hold the functions of :data:`FROZEN`. Each module is looked at once."""
     for name, module in list(sys.modules.items()):
-        if name in _looked_at or not isinstance(module, ModuleType):
+        if _looked_at.get(name) is module or not isinstance(module, ModuleType):
             continue
-        _looked_at.add(name)
+        _looked_at[name] = module
         if name.partition(".")[0] in UNTOUCHED:
             continue
         for attribute, value in list(vars(module).items()):
             real, ours = FROZEN.get(id(value), (None, None))
             if real is value and ours is not None:
-                _frozen.append((module, attribute, ours))
+                _frozen.append((module, attribute, real, ours))
     return _frozen
 
 

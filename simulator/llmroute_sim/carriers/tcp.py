@@ -109,7 +109,6 @@ class TCPCarrier:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stop = asyncio.Event()
-        self._opening: set[asyncio.Task[None]] = set()
         self._failures: list[BaseException] = []
 
     # -- where it is
@@ -212,8 +211,8 @@ class TCPCarrier:
             for listener in self._listeners:
                 listener.bind()
             if self._shared is not None:
-                await self._shared.listen(lambda: self._accept(_SHARED, self._paths))
-            await self._settled()
+                self._shared.listen(lambda: self._accept(_SHARED, self._paths))
+            self._settle()
         except BaseException:
             await self._close()
             raise
@@ -229,10 +228,10 @@ class TCPCarrier:
         self._loop = None
         for listener in self._listeners:
             listener.close()
+            await asyncio.gather(*listener.arriving, return_exceptions=True)
         for peer in list(self._peers):
             peer.drop()
-        await asyncio.sleep(0)  # a dropped transport closes its socket in the next turn
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a dropped connection is closed in the next turn
 
     @property
     def _listeners(self) -> list[Port]:
@@ -249,7 +248,7 @@ class TCPCarrier:
         return self._oracle is not None and self._oracle.refuses(address)
 
     def _settle(self) -> None:
-        """Close at once what refuses from now on, and see to it that the rest is opened."""
+        """Close what refuses from now on, and open what does not any more."""
         for address, listener in self._own.items():
             refuses = self._refuses(address)
             if refuses and listener.open:
@@ -257,15 +256,10 @@ class TCPCarrier:
                 for peer in list(self._peers):
                     if peer.address == address and peer.idle:
                         peer.hang_up()
-            elif not refuses and not listener.open and self._loop is not None:
-                task = self._loop.create_task(self._settled())
-                self._opening.add(task)
-                task.add_done_callback(self._opening.discard)
+            elif not refuses and not listener.open:
+                listener.listen(functools.partial(self._accept, address, None))
 
     async def _settled(self) -> None:
-        for address, listener in self._own.items():
-            if not self._refuses(address) and not listener.open:
-                await listener.listen(functools.partial(self._accept, address, None))
         self._settle()
 
     def _poll(self) -> None:

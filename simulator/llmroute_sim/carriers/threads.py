@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
-from llmroute_sim.baton import Ended, Strand
 from llmroute_sim.carriers.inside import Inside, aside, here
+from llmroute_sim.real import Real
+from llmroute_sim.strand import Ended, Strand
 
-__all__ = ("join", "monotonic", "monotonic_ns", "sleep", "start", "wait", "wait_for")
+__all__ = ("is_alive", "join", "monotonic", "monotonic_ns", "sleep", "start", "wait", "wait_for")
 
-_sleep = time.sleep
-_monotonic = time.monotonic
-_monotonic_ns = time.monotonic_ns
 _start = threading.Thread.start
 _join = threading.Thread.join
+_is_alive = threading.Thread.is_alive
 _wait = threading.Condition.wait
 
 FOREIGN = (
-    "_pytest", "concurrent.futures.thread", "execnet", "faulthandler", "pytest_timeout",
+    "_pytest", "concurrent.futures.process", "concurrent.futures.thread", "execnet", "faulthandler", "multiprocessing", "pytest_timeout",
     "time_machine", "xdist",
 )  # fmt: skip
 """Modules whose threads live in real time: watchdogs, and workers, who take part job by job."""
@@ -29,7 +27,7 @@ def sleep(seconds: float) -> None:
     """``time.sleep``."""
     world = here()
     if world is None:
-        _sleep(seconds)
+        Real.sleep(seconds)
     elif seconds < 0:
         raise ValueError("sleep length must be non-negative")
     else:
@@ -39,13 +37,13 @@ def sleep(seconds: float) -> None:
 def monotonic() -> float:
     """``time.monotonic``."""
     world = here()
-    return _monotonic() if world is None else world.clock.monotonic()
+    return Real.monotonic() if world is None else world.clock.monotonic()
 
 
 def monotonic_ns() -> int:
     """``time.monotonic_ns``."""
     world = here()
-    return _monotonic_ns() if world is None else world.clock.monotonic_ns()
+    return Real.monotonic_ns() if world is None else world.clock.monotonic_ns()
 
 
 def wait(self: threading.Condition, timeout: float | None = None) -> bool:
@@ -105,6 +103,15 @@ def join(self: threading.Thread, timeout: float | None = None) -> None:
     if wait_for(world, strand, timeout):
         with aside():
             _join(self)
+
+
+def is_alive(self: threading.Thread) -> bool:
+    """``Thread.is_alive``: ended is ended, whatever the operating system has still to do."""
+    world = here()
+    strand: Strand | None = getattr(self, "_llmroute", None)
+    if world is None or strand is None:
+        return _is_alive(self)
+    return world.baton.knows(strand) and _is_alive(self)
 
 
 def wait_for(world: Inside, strand: Strand, timeout: float | None) -> bool:

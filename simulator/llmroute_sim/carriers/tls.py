@@ -11,12 +11,16 @@ import functools
 import socket
 import ssl
 import struct
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 from llmroute_sim.carriers.inside import aside, here
 
 __all__ = ("PassThrough", "contexts", "hides_resets", "unread", "wrapping", "wrapping_bio")
+
+_OWED = "_llmroute_unread"
+"""Attribute of a context: the certificates that it was told to load inside a world."""
 
 
 @functools.cache
@@ -144,14 +148,40 @@ class PassThrough:
 
 
 def unread(read: Any) -> Any:
-    """A way to load certificates that does nothing inside a world: it is what making a client
-    costs most."""
+    """A way to load certificates that does nothing inside a world, where it is what making a client
+    costs most. It is made up for if the context is ever used in earnest."""
 
     @functools.wraps(read)
     def load(self: ssl.SSLContext, *args: Any, **options: Any) -> Any:
-        return None if here() else read(self, *args, **options)
+        if here() is None:
+            return read(self, *args, **options)
+        if not hasattr(self, _OWED):
+            setattr(self, _OWED, [])
+            for name in ("wrap_socket", "wrap_bio"):
+                # On the object itself, so that it outlives the world as the context may.
+                setattr(self, name, functools.partial(_outside, weakref.ref(self), name))
+        getattr(self, _OWED).append(functools.partial(read, *args, **options))
+        return None
 
     return load
+
+
+def _outside(context: weakref.ref[ssl.SSLContext], name: str, *args: Any, **options: Any) -> Any:
+    self = context()
+    if here() is None:
+        _make_up(self)
+    return getattr(type(self), name)(self, *args, **options)
+
+
+def _make_up(context: Any) -> None:
+    """Load what was not loaded."""
+    owed = getattr(context, _OWED, ())
+    if owed:
+        for name in (_OWED, "wrap_socket", "wrap_bio"):
+            delattr(context, name)
+        with aside():
+            for read in owed:
+                read.func(context, *read.args, **read.keywords)
 
 
 def wrapping(wrap: Any) -> Any:
@@ -163,6 +193,7 @@ def wrapping(wrap: Any) -> Any:
         if isinstance(sock, MemorySocket):
             hostname = args[3] if len(args) > 3 else options.get("server_hostname")
             return sock.secured(self, hostname)
+        _make_up(self)
         return wrap(self, sock, *args, **options)
 
     return wrap_socket
@@ -182,6 +213,7 @@ def wrapping_bio(wrap: Any) -> Any:
     ) -> Any:
         world = here()
         if world is None or server_side or world.network.place(server_hostname, 443) is None:
+            _make_up(self)
             return wrap(self, incoming, outgoing, server_side, server_hostname, session)
         name = server_hostname.decode() if isinstance(server_hostname, bytes) else server_hostname
         return PassThrough(incoming, outgoing, self, name)

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llmroute_sim.carriers.http1 import Connection, Timer
+from llmroute_sim.carriers.inbox import pollable
 from llmroute_sim.carriers.network import Ending, Network, fake_address
-from llmroute_sim.carriers.sockets import pollable
 from llmroute_sim.wire import Address
 
 __all__ = ("MemoryTransport",)

@@ -7,9 +7,9 @@ contract that yields nothing was not tried, and that is not a pass.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from typing import ClassVar, Protocol
 
@@ -68,7 +68,7 @@ class Contract(Protocol):
         ...
 
 
-@cache
+@functools.cache
 def contracts() -> Mapping[str, type[Contract]]:
     """Every contract by its id."""
     found: dict[str, type[Contract]] = {}

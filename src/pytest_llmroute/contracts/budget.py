@@ -12,14 +12,14 @@ from decimal import Decimal
 from typing import ClassVar
 
 from llmroute_sim.history import Attempt, Call, History
-from pytest_llmroute.contracts import Observation, Target, answered
+from pytest_llmroute.contracts import Observation, Target
 from pytest_llmroute.contracts.reading import (
     INSTANT,
     down,
     ended,
-    fruitless,
     made,
     money,
+    routed,
     seconds,
     shadowed,
     where,
@@ -66,7 +66,7 @@ class Cutoff:
                 call
                 for call in _of_groups(history, spree.groups)
                 if reached < call.started < end - INSTANT
-                and (answered(call) or fruitless(call))
+                and routed(history, call)
                 and not shadowed(history, call)
             ]
             if chances:
@@ -97,7 +97,11 @@ class Returns:
         for spree in _sprees(history, self.targets, self.limit, self.window):
             # The latest moment from which a router may count: when the first answer had come.
             end = ended(spree.paid[0]) + self.window + INSTANT
-            after = [call for call in _of_groups(history, spree.groups) if call.started > end]
+            after = [
+                call
+                for call in _of_groups(history, spree.groups)
+                if call.started > end and routed(history, call)
+            ]
             if not after:
                 continue
             call = after[0]
@@ -109,8 +113,7 @@ class Returns:
                 says = f"{asked.id} asked {where(asked)} again {late}"
                 yield Observation(True, asked.id, says, (*evidence, asked.id))
             elif (
-                (fruitless(call) or answered(call))
-                and not shadowed(history, call)
+                not shadowed(history, call)
                 and self._preferred(history, spree)
                 and not any(down(history, target, call.started) for target in self.targets)
             ):

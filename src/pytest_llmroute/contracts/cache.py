@@ -239,7 +239,8 @@ def _in_service(history: History, spoiled: Call, repeat: Call) -> Attempt | None
     between = [
         attempt
         for attempt in history.attempts
-        if attempt.started >= (spoiled.ended or 0.0)
+        if attempt.call != spoiled.id
+        and attempt.started >= (spoiled.ended or 0.0)
         and ended(attempt) <= repeat.started
         and any(attempt.deployment == one.deployment for one in asked)
     ]

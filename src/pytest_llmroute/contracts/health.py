@@ -14,6 +14,7 @@ from pytest_llmroute.contracts.reading import (
     ended,
     failed,
     made,
+    routed,
     seconds,
     spoke,
     surely,
@@ -130,7 +131,7 @@ class Cooldown:
             return
         after = [call for call in rest.calls if call.started > longest + _GRACE]
         if all(_began_there(history, call, mine) for call in rest.before) and (
-            missing := [call for call in after if call.outcome in ("answered", "failed", "hung")]
+            missing := [call for call in after if routed(history, call)]
         ):
             call = missing[0]
             says = (

@@ -24,6 +24,7 @@ __all__ = (
     "fruitless",
     "made",
     "money",
+    "routed",
     "same_deployment",
     "seconds",
     "shadowed",
@@ -105,6 +106,12 @@ def fruitless(call: Call) -> bool:
     return call.outcome in ("failed", "hung")
 
 
+def routed(history: History, call: Call) -> bool:
+    """Whether the router had to choose a target: not for a caller who went away, nor for an answer
+    that came without an attempt, as from a cache."""
+    return fruitless(call) or (call.outcome == "answered" and bool(made(history, call)))
+
+
 def shadowed(history: History, call: Call) -> bool:
     """Whether attempts that nobody is known to have made began while the call ran: then what the
     call did *not* ask is not known."""
@@ -151,21 +158,23 @@ def surely(target: Target, attempt: Attempt) -> bool:
 
 
 def down(history: History, target: Target, moment: float, *, leave_out: Call | None = None) -> bool:
-    """Whether a router may have reason not to ask a target now: it failed before, and nothing that
-    was asked of it since was answered. ``leave_out`` is a call whose own failures do not count."""
+    """Whether a router may have reason not to ask a target now: it failed before, and no call that
+    began after that was answered by it. (A retry that was answered may belong to a call that was
+    already there when the target was taken out.) ``leave_out`` is a call whose own failures do not
+    count."""
+    began = {call.id: call.started for call in history.calls}
     known = [
         attempt
         for attempt in history.attempts
-        if attempt.via is None
-        and target.owns(attempt)
-        and ended(attempt) <= moment
-        and (leave_out is None or attempt.call != leave_out.id)
+        if attempt.via is None and target.owns(attempt) and ended(attempt) <= moment
     ]
-    return any(
-        failed(failure)
-        and not any(whole(later) and later.started >= ended(failure) for later in known)
-        for failure in known
-    )
+    failures = [
+        attempt
+        for attempt in known
+        if failed(attempt) and (leave_out is None or attempt.call != leave_out.id)
+    ]
+    answers = [began.get(a.call or "", a.started) for a in known if whole(a)]
+    return any(all(start <= ended(failure) for start in answers) for failure in failures)
 
 
 def follow(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llmroute.report.findings import Sheet, relative
-from pytest_llmroute.report.terminal import Page
+from pytest_llmroute.report.terminal import Page, many
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,8 @@ class Lines:
         counts = ", ".join(
             f"{len(found.those(outcome))} {outcome}" for outcome in ("kept", "broken", "untested")
         )
-        self._console.print(f"{found.path}: {counts} ({len(found.played)} cells)", soft_wrap=True)
+        cells = many(len(found.played), "cell")
+        self._console.print(f"{found.path}: {counts} ({cells})", soft_wrap=True)
 
 
 class Bar:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ("contract_of", "history_of", "judged", "judged_history")
 
 
-def contract_of(name: str, settings: Mapping[str, Any], where: str = "contract") -> Contract:
+def contract_of(name: str, settings: Any, where: str = "contract") -> Contract:
     """A contract by its id and its fields. Raises ``Unknown`` for an id that does not exist,
     ``ValueError`` for fields that it does not have."""
     kind = contracts().get(name)
@@ -39,13 +39,11 @@ def judged(saved: Mapping[str, Any]) -> Report:
     """
     if saved.get("format") != FORMAT:
         raise ValueError(f"format: {saved.get('format')!r} in place of {FORMAT}")
-    cells = {
-        cell["id"]: cell for cell in _objects(saved, "cells", ("id", "config", "scenario", "seed"))
-    }
+    cells = {cell["id"]: cell for cell in _objects(saved, "cells", _CELL)}
     played = {name: _played(cell) for name, cell in cells.items()}
-    verdicts = _objects(saved, "verdicts", ("config", "cell", "promise", "verdict"))
+    verdicts = _objects(saved, "verdicts", _VERDICT)
     sheets = []
-    for number, config in enumerate(_objects(saved, "configs", ("path", "kind", "promises"))):
+    for number, config in enumerate(_objects(saved, "configs", _CONFIG)):
         promises = _promises(config, f"configs[{number}]")
         mine = [entry for entry in verdicts if entry["config"] == config["path"]]
         sheets.append(
@@ -53,10 +51,7 @@ def judged(saved: Mapping[str, Any]) -> Report:
                 config["path"],
                 config["kind"],
                 tuple(promises.values()),
-                tuple(
-                    typed(NotJudged, entry, f"configs[{number}].not_judged")
-                    for entry in config.get("not_judged", ())
-                ),
+                config["not_judged"],
                 tuple(
                     played[name] for name, cell in cells.items() if cell["config"] == config["path"]
                 ),
@@ -67,17 +62,41 @@ def judged(saved: Mapping[str, Any]) -> Report:
     return Report(versions, tuple(sheets))
 
 
-def _objects(saved: Mapping[str, Any], key: str, needs: Iterable[str]) -> list[dict[str, Any]]:
+_CELL: Mapping[str, Any] = {
+    **dict.fromkeys(("id", "config", "scenario", "title", "group", "entry"), str),
+    "seed": int,
+}
+_VERDICT = {"config": str, "cell": str | None, "promise": str, "reason": str}
+_CONFIG = {"path": str, "kind": str, "not_judged": tuple[NotJudged, ...]}
+_PROMISE = {
+    "id": str,
+    "text": str,
+    "group": str,
+    "contract": Mapping[str, Any],
+    "because": Because,
+    "entries": tuple[str, ...],
+    "roles": Mapping[str, tuple[str, ...]],
+    "numbers": Mapping[str, float],
+    "avoid": Mapping[str, str],
+}
+
+
+def _objects(saved: Mapping[str, Any], key: str, needs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The objects of an array, the values that they need with their types."""
     found = saved.get(key)
     if not isinstance(found, list):
         raise ValueError(f"{key}: missing, or not an array")
+    read = []
     for number, entry in enumerate(found):
+        where = f"{key}[{number}]"
         if not isinstance(entry, dict):
-            raise ValueError(f"{key}[{number}]: not an object")
+            raise ValueError(f"{where}: not an object")
         for name in needs:
             if name not in entry:
-                raise ValueError(f"{key}[{number}]: {name!r} is missing")
-    return found
+                raise ValueError(f"{where}: {name!r} is missing")
+        values = {name: typed(kind, entry[name], f"{where}.{name}") for name, kind in needs.items()}
+        read.append({**entry, **values})
+    return read
 
 
 def _played(cell: Mapping[str, Any]) -> Played:
@@ -85,9 +104,9 @@ def _played(cell: Mapping[str, Any]) -> Played:
     return Played(
         cell["id"],
         cell["scenario"],
-        cell.get("title", ""),
-        cell.get("group", ""),
-        cell.get("entry", ""),
+        cell["title"],
+        cell["group"],
+        cell["entry"],
         cell["seed"],
         history_of(cell, where),
         None if calm is None else history_of(calm, f"{where}.calm"),
@@ -105,22 +124,20 @@ def history_of(saved: Any, where: str = "history") -> History:
 
 
 def _promises(config: Mapping[str, Any], where: str) -> dict[str, Promise]:
-    needs = ("id", "contract", "because", "text", "group")
     found = {}
-    for number, entry in enumerate(_objects(config, "promises", needs)):
-        place = f"{where}.promises[{number}]"
-        contract = typed(Mapping[str, Any], entry["contract"], f"{place}.contract")
-        if not isinstance(contract.get("id"), str):
-            raise ValueError(f"{place}.contract: 'id' is missing")
+    for number, entry in enumerate(_objects(config, "promises", _PROMISE)):
+        place, contract = f"{where}.promises[{number}]", entry["contract"]
+        name = typed(str, contract.get("id"), f"{place}.contract.id")
+        settings = contract.get("parameters")
         found[entry["id"]] = Promise(
-            contract_of(contract["id"], contract.get("parameters", {}), f"{place}.parameters"),
-            typed(Because, entry["because"], f"{place}.because"),
+            contract_of(name, settings, f"{place}.contract.parameters"),
+            entry["because"],
             entry["text"],
             entry["group"],
-            typed(tuple[str, ...], entry.get("entries", []), f"{place}.entries"),
-            typed(Mapping[str, tuple[str, ...]], entry.get("roles", {}), f"{place}.roles"),
-            typed(Mapping[str, float], entry.get("numbers", {}), f"{place}.numbers"),
-            typed(Mapping[str, str], entry.get("avoid", {}), f"{place}.avoid"),
+            entry["entries"],
+            entry["roles"],
+            entry["numbers"],
+            entry["avoid"],
         )
     return found
 
@@ -135,7 +152,7 @@ def _again(
         if promise is None:
             raise ValueError(f"verdicts: no promise {entry['promise']!r} in {entry['config']!r}")
         if entry["cell"] is None:
-            yield None, Verdict(promise, "untested", (), entry.get("reason", ""))
+            yield None, Verdict(promise, "untested", (), entry["reason"])
             continue
         cell = played.get(entry["cell"])
         if cell is None:

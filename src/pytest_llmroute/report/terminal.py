@@ -15,7 +15,7 @@ from pytest_llmroute.report.findings import HISTORY, Finding, Report, Seen, Shee
 from pytest_llmroute.report.matrix import ASCII, UNICODE, Signs, matrix
 from pytest_llmroute.report.timeline import Numbers, draw
 
-__all__ = ("Page", "addressed", "placed", "reproduction", "sheet_lines", "summary_lines")
+__all__ = ("Page", "addressed", "many", "placed", "reproduction", "sheet_lines", "summary_lines")
 
 _VIOLATIONS = 3
 """So many are put in words; the timeline marks all."""
@@ -70,7 +70,7 @@ def sheet_lines(sheet: Sheet, page: Page) -> Iterator[str]:
         yield ""
     yield from _promise_lines(sheet, page)
     if sheet.not_judged:
-        keys = _many(len(sheet.not_judged), "key")
+        keys = many(len(sheet.not_judged), "key")
         yield f"{keys} not judged; why: {shlex.join(['llmroute', 'promises', sheet.path])}"
     if page.detail:
         for found, seen in sheet.silent:
@@ -164,19 +164,27 @@ def _named(others: Sequence[Seen]) -> str:
 
 
 def quoted(because: Because, page: Page) -> Iterator[str]:
-    """The line that promises, as it stands in the file, without anything like a key."""
+    """The line that promises, as it stands in the file, without anything like a key; of a table of
+    TOML also what is in it."""
     if because.file is None or because.line is None:
         return
     try:
         lines = Path(because.file).read_text("utf-8", errors="replace").splitlines()
-        line = lines[because.line - 1]
-    except (OSError, IndexError):
-        return  # saved elsewhere, or changed since
-    line = _SECRET.sub(r"\1[key]", line.expandtabs(4).rstrip())
-    text = f"  {because.line:>6} | {line}"
-    if page.plain:
-        text = text.encode("ascii", "replace").decode()
-    yield text if len(text) <= page.width else f"{text[: page.width - 3]}..."
+    except OSError:
+        return  # saved elsewhere
+    for number, line in enumerate(lines[because.line - 1 :], because.line):
+        text = f"  {number:>6} | {_SECRET.sub(_hidden, line.expandtabs(4).rstrip())}"
+        if page.plain:
+            text = text.encode("ascii", "replace").decode()
+        yield text if len(text) <= page.width else f"{text[: page.width - 3]}..."
+        following = lines[number] if number < len(lines) else ""
+        table = lines[because.line - 1].startswith("[")
+        if not table or not following.strip() or following.startswith("["):
+            return
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return f"{match[1]}[key]"
 
 
 def addressed(because: Because, page: Page) -> Iterator[str]:
@@ -212,8 +220,8 @@ def summary_lines(report: Report, page: Page) -> Iterator[str]:
     )
     yield page.headed("summary")
     yield from page.wrapped(
-        f"{_many(total, 'promise')}: {verdicts} "
-        f"({_many(len(report.sheets), 'config')}, {_many(len(histories), 'cell')})",
+        f"{many(total, 'promise')}: {verdicts} "
+        f"({many(len(report.sheets), 'config')}, {many(len(histories), 'cell')})",
         first="",
     )
     calls = sum(len(history.calls) for history in histories)
@@ -221,9 +229,9 @@ def summary_lines(report: Report, page: Page) -> Iterator[str]:
     strays = sum(len(history.strays) for history in histories)
     untied = sum(len(history.untied) for history in histories)
     yield from page.wrapped(
-        f"{_many(calls, 'call')}, {_many(attempts, 'attempt')}, {_many(strays, 'stray')}, "
+        f"{many(calls, 'call')}, {many(attempts, 'attempt')}, {many(strays, 'stray')}, "
         f"${report.unspent.normalize():f} not spent"
-        + (f", {_many(untied, 'attempt')} tied to no call" if untied else ""),
+        + (f", {many(untied, 'attempt')} tied to no call" if untied else ""),
         first="",
     )
     versions = ", ".join(f"{name} {release}" for name, release in report.versions.items())
@@ -248,10 +256,11 @@ def _notes(report: Report, page: Page) -> Iterator[str]:
         promises = len({(sheet.path, found.id) for sheet, found in silent})
         more = "" if page.detail else " (-v lists them)"
         yield (
-            f"{_many(len(silent), 'cell')} did not try what {'it was' if len(silent) == 1 else 'they were'} "
-            f"meant to try, of {_many(promises, 'promise')} that others tried{more}"
+            f"{many(len(silent), 'cell')} did not try what {'it was' if len(silent) == 1 else 'they were'} "
+            f"meant to try, of {many(promises, 'promise')} that others tried{more}"
         )
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
+    """``1 cell``, ``2 cells``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

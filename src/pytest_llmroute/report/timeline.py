@@ -94,7 +94,7 @@ def draw(
     glyphs = _ASCII if ascii else _UNICODE
     moments = list(_moments(history, marks or {}))
     if not moments:
-        return "nothing was asked, and no attempt was made"
+        return "nothing was asked"
     places = list(dict.fromkeys(attempt.place for attempt in history.attempts))
     pitch = _pitch(places, width, _clock_width(moments))
     if pitch is None:
@@ -111,6 +111,8 @@ def draw(
     kept = _shortened(timed, [bool(moment.broken) for moment in moments], glyphs, clock)
     if pitch is not None and places:
         kept.insert(0, (" " * (clock + 3) + board.heading()).rstrip())
+    if history.clock != "virtual":
+        kept.append(_fitted(f"clock: {history.clock}", width, glyphs.cut))
     return "\n".join(kept)
 
 
@@ -183,9 +185,13 @@ def _told(call: Call, history: History, numbers: Numbers) -> str:
 
 
 def _vias(history: History) -> dict[str, str]:
-    """Where an attempt was made, if a gateway made it: the gateway's place."""
+    """Where an attempt was made, if a gateway somewhere else made it: the gateway's place."""
     places = {attempt.id: attempt.place for attempt in history.attempts}
-    return {a.id: places[a.via] for a in history.attempts if a.via in places}
+    return {
+        made.id: places[made.via]
+        for made in history.attempts
+        if made.via in places and places[made.via] != made.place
+    }
 
 
 # -- lanes
@@ -245,8 +251,7 @@ class _Board:
             label = f" {moment.text.split(' ')[0]} "
         arrow = label.center(space, glyphs.dash)
         body = arrow + glyphs.right if rightward else glyphs.left + arrow
-        if high > low:
-            cells[low + 1 : high] = body
+        cells[low + 1 : high] = body
         fault = f"   {glyphs.fault} {moment.fault}" if moment.fault else ""
         return f"{''.join(cells)}{fault}{_broken(moment, glyphs)}".rstrip()
 
@@ -281,7 +286,8 @@ def _row(moment: _Moment, glyphs: _Glyphs) -> str:
         return f"{sign} {moment.text}{_broken(moment, glyphs)}"
     broken = f"  {glyphs.broken} {moment.broken}" if moment.broken else ""
     fault = f"  {glyphs.fault} {moment.fault}" if moment.fault else ""
-    return f"{glyphs.bar} {moment.text}{broken}{fault}"
+    sign = glyphs.broken if broken else glyphs.bar
+    return f"{sign} {moment.text}{broken}{fault}"
 
 
 # -- what fits

@@ -94,7 +94,7 @@ def _either(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
         raise ValueError(f"{where}: {_named(value)}, not an array")
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         kinds = (kinds[0],) * len(value)

@@ -14,7 +14,7 @@ from typing import Any
 from pytest_llmroute.promises import NotJudged
 from pytest_llmroute.routers.litellm.lines import KeyPath, Tree
 
-__all__ = ("DOCS", "Key", "by_variable", "check", "data", "documented", "not_judged")
+__all__ = ("DOCS", "Key", "by_variable", "check", "data", "documented", "not_judged", "plain")
 
 DOCS = "https://docs.litellm.ai/docs/"
 
@@ -150,6 +150,27 @@ _SAYS = {
 def by_variable(value: object) -> bool:
     """Whether a value is read from a variable of the environment."""
     return isinstance(value, str) and value.startswith("os.environ/")
+
+
+def plain(path: KeyPath, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that are empty, or whose number only a variable knows."""
+    return {
+        key: value
+        for key, value in table.items()
+        if value is not None and not (by_variable(value) and _measured((*path, key)))
+    }
+
+
+def _measured(path: KeyPath) -> bool:
+    found = documented(path)
+    return found is not None and found.type in (
+        "seconds",
+        "count",
+        "number",
+        "yes",
+        "list",
+        "table",
+    )
 
 
 def check(tree: Tree) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pytest_llmroute.contracts.health import Cooldown
 from pytest_llmroute.contracts.stream import Stall
 from pytest_llmroute.routers.litellm.facts import Facts, own
@@ -125,7 +127,7 @@ def cooldowns(config: Config, ledger: Ledger, facts: Facts) -> None:
                 ledger.skip(line, reason)
                 continue
             assert seconds is not None
-            _cooldown(ledger, facts, member, siblings, line, seconds, count)
+            _cooldown(config, ledger, facts, member, siblings, line, seconds, count)
 
 
 def _cannot(off: bool, seconds: float | None, siblings: tuple[Member, ...], ordered: bool) -> str:
@@ -143,7 +145,19 @@ def _cannot(off: bool, seconds: float | None, siblings: tuple[Member, ...], orde
     return ""
 
 
+def _failures(config: Config, member: Member, count: float | None) -> int | None:
+    """How many 429s in a row make a deployment leave: one more than are allowed, the first where
+    nothing is said (https://docs.litellm.ai/docs/routing#cooldowns). None where a policy by class
+    says nothing of 429s."""
+    policy = member.info.get("allowed_fails_policy") or config.router.get("allowed_fails_policy")
+    if isinstance(policy, Mapping):
+        allowed = policy.get("RateLimitErrorAllowedFails")
+        return allowed + 1 if type(allowed) is int else None
+    return 1 if count is None else int(count) + 1
+
+
 def _cooldown(
+    config: Config,
     ledger: Ledger,
     facts: Facts,
     member: Member,
@@ -153,9 +167,16 @@ def _cooldown(
     count: float | None,
 ) -> None:
     group = facts.group
-    out = "after a failure that cools" if count is None else f"after more than {count:g} failures"
+    failures = _failures(config, member, count)
+    out = (
+        "after as many failures as cool it"
+        if failures is None
+        else "after a 429"
+        if failures == 1
+        else f"after {failures} failures"
+    )
     ledger.promise(
-        Cooldown(member.target, seconds, None if count is None else int(count) + 1), key,
+        Cooldown(member.target, seconds, failures), key,
         f"{member.target.name} gets nothing for {seconds:g} s {out}, then serves again",
         group.name, kind=facts.kind,
         pages=("routing#cooldowns", "routing#how-cooldowns-work"),
@@ -164,7 +185,7 @@ def _cooldown(
             "target": (member.place,),
             "next": tuple(dict.fromkeys(sibling.place for sibling in siblings)),
         },
-        numbers={**facts.numbers, "cooldown": seconds, "fails": (count or 0) + 1},
+        numbers={**facts.numbers, "cooldown": seconds, "fails": failures or 1},
         avoid=facts.avoid | {
             "rate-limit-hint": "whether a provider's hint lengthens a cooldown is not documented"
         },

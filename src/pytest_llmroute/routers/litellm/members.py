@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from llmroute_sim.history import fingerprint
 from llmroute_sim.providers import Provider, Tariff, model, provider, providers
 from pytest_llmroute.contracts import Target
-from pytest_llmroute.routers.litellm.keys import by_variable, data
+from pytest_llmroute.routers.litellm.keys import by_variable, data, plain
 from pytest_llmroute.routers.litellm.lines import KeyPath, Tree
 from pytest_llmroute.routers.litellm.secrets import Vault
 
@@ -215,8 +215,8 @@ def _read(
         )
     if by_variable(raw["model"]):
         return Absent(index, group, "its model is read from a variable, so no one can tell it here")
-    params = vault.scrub(raw)
-    info = entry.get("model_info") or {}
+    params = vault.scrub(plain((*here, "litellm_params"), raw))
+    info = plain((*here, "model_info"), vault.scrub(entry.get("model_info") or {}))
     params = {**credentials.get(str(raw.get("litellm_credential_name")), {}), **params}
     prefix, name = _split(tree, (*here, "litellm_params", "model"), params)
     known = data("providers")["simulated"].get(prefix)
@@ -225,6 +225,7 @@ def _read(
     if "*" in group or "*" in name:
         return Absent(index, group, "a pattern of names: which one is asked is the caller's choice")
     mode = info.get("mode")
+    host: str | None
     if mode not in (None, "chat", "completion", "embedding") or _OTHER_MODES.search(name):
         return Absent(index, group, "only chats and embeddings are simulated")
     if name.startswith("responses/"):
@@ -240,7 +241,7 @@ def _read(
     sold_by = _owner(host) or sold_by
     if speakers.setdefault(host, sold_by).dialect != provider(known["provider"]).dialect:
         return Absent(index, group, f"{host} already speaks the format of {speakers[host].title}")
-    secret = params.get("api_key")
+    secret: str | None = params.get("api_key")
     variable = sold_by.environment.get("key")
     if secret is None and variable and "host" in known:
         secret = vault.variable(variable)

@@ -12,6 +12,7 @@ import importlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import ModuleType
@@ -30,6 +31,7 @@ _OFFLINE = {
     "LITELLM_TELEMETRY": "False",
     "DISABLE_AIOHTTP_TRUST_ENV": "True",
     "LITELLM_LOG": "CRITICAL",
+    "HF_HUB_OFFLINE": "1",
 }
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
@@ -64,13 +66,17 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
     """Undo what happens to LiteLLM meanwhile: its settings, callbacks, prices, clients and tasks."""
     places = [litellm, *_workers()]
     before = [_remember(vars(place)) for place in places]
-    tasks = asyncio.all_tasks()
-    with _quiet(), _unset(data("providers")["elsewhere"]["variables"]):
+    tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
+    elsewhere = data("providers")["elsewhere"]["variables"]
+    with _quiet(), _unset(elsewhere), _sessions() as sessions:
         litellm.suppress_debug_info = True  # type: ignore[attr-defined]  # a setting of theirs
+        # Tokens of some models are counted by what would be downloaded.
+        litellm.disable_hf_tokenizer_download = True  # type: ignore[attr-defined]  # the same
         await _forget_clients(litellm)
         try:
             yield
         finally:
+            await _ended(threads)
             for worker in places[1:]:
                 with suppress(Exception):
                     await asyncio.wait_for(worker.stop(), 5)
@@ -79,6 +85,8 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
                 task.cancel()
             await asyncio.gather(*ours, return_exceptions=True)
             await _forget_clients(litellm)
+            for session in sessions:
+                await session.close()
             for place, remembered in zip(places, before, strict=True):
                 _restore(vars(place), remembered)
             _forget_results()
@@ -150,6 +158,41 @@ async def _forget_clients(litellm: ModuleType) -> None:
                         await result
     if callable(flush := getattr(cache, "flush_cache", None)):
         flush()
+
+
+@contextmanager
+def _sessions() -> Iterator[list[Any]]:
+    """The sessions of aiohttp that are made meanwhile. LiteLLM drops one without closing it when
+    its client has become an hour old."""
+    aiohttp = sys.modules.get("aiohttp")
+    made: list[Any] = []
+    if aiohttp is None:
+        yield made
+        return
+    kind = aiohttp.ClientSession
+    begin = kind.__init__
+
+    def noted(self: Any, *arguments: Any, **settings: Any) -> None:
+        begin(self, *arguments, **settings)
+        made.append(self)
+
+    kind.__init__ = noted
+    try:
+        yield made
+    finally:
+        kind.__init__ = begin
+
+
+async def _ended(before: set[threading.Thread]) -> None:
+    """Let threads come to their end that were started for one call, not for a pool."""
+    for _ in range(100):
+        if not any(
+            thread.is_alive() and "(" in thread.name and "worker" not in thread.name
+            for thread in threading.enumerate()
+            if thread not in before
+        ):
+            return
+        await asyncio.sleep(0.01)
 
 
 def _forget_results() -> None:

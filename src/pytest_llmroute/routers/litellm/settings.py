@@ -9,11 +9,10 @@ from typing import Any
 
 from llmroute_sim.names import Unknown
 from pytest_llmroute.contracts import Target
-from pytest_llmroute.routers.litellm.keys import by_variable, documented
 from pytest_llmroute.routers.litellm.lines import KeyPath, Tree
 from pytest_llmroute.routers.litellm.members import Group
 
-__all__ = ("Chain", "Config", "Link", "Setting", "plain", "read_chains")
+__all__ = ("Chain", "Config", "Link", "Setting", "read_chains")
 
 LISTS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 MAX_FALLBACKS = 5
@@ -48,27 +47,6 @@ class Chain:
     group: str
     key: KeyPath
     links: tuple[Link, ...]
-
-
-def plain(path: KeyPath, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that are empty, or whose number only a variable knows."""
-    return {
-        key: value
-        for key, value in table.items()
-        if value is not None and not (by_variable(value) and _measured((*path, key)))
-    }
-
-
-def _measured(path: KeyPath) -> bool:
-    found = documented(path)
-    return found is not None and found.type in (
-        "seconds",
-        "count",
-        "number",
-        "yes",
-        "list",
-        "table",
-    )
 
 
 @dataclass(frozen=True, slots=True)

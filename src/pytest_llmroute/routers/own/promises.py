@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 from llmroute_sim.names import Unknown
 from pytest_llmroute.contracts import Contract, Target, contracts
@@ -13,27 +12,15 @@ from pytest_llmroute.contracts.retry import Hint, Hopeless
 from pytest_llmroute.contracts.stream import OneVoice, Whole
 from pytest_llmroute.promises import Because, Promise
 from pytest_llmroute.routers.own.fields import Misfit, field_names, fill
+from pytest_llmroute.routers.own.stage import distinct, named, numbers_of, roles
 from pytest_llmroute.routers.own.tables import Table
-from pytest_llmroute.routers.own.targets import Map, places
+from pytest_llmroute.routers.own.targets import Map
 
 __all__ = ("promises_in",)
 
 _KEYS = ("contract", "text", "at", "entries", "avoid")
 _ENTRIES = ("chat", "embeddings")
-_SHARE = Decimal("0.4")
-"""What part of a budget one answer costs in the scenarios that spend it."""
-
-_NUMBERS: Mapping[str, Mapping[str, str]] = {
-    "retry.bounded": {"retries": "retries"},
-    "retry.tried": {"retries": "retries"},
-    "stream.stall": {"seconds": "patience"},
-    "budget.cutoff": {"window": "window"},
-    "budget.window": {"window": "window"},
-    "cache.hit": {"ttl": "ttl"},
-    "cache.expires": {"ttl": "ttl"},
-    "health.cooldown": {"seconds": "cooldown", "failures": "fails"},
-}
-"""The figures that scenarios refer to, by the fields that hold them."""
+_Deployment: TypeAlias = tuple[str, str | None, str | None]
 
 
 def promises_in(whole: Table, world: Map, group: str) -> tuple[Promise, ...]:
@@ -41,10 +28,8 @@ def promises_in(whole: Table, world: Map, group: str) -> tuple[Promise, ...]:
     ``ConfigError``."""
     tables = whole.tables("promise")
     read = [(table, *_contract(table, world, group)) for table in tables]
-    targets = _apart(
-        target for _, contract, acted in read for target in (*_named(contract), *acted)
-    )
-    order = tuple(targets.values())
+    targets = _apart(target for _, contract, acted in read for target in (*named(contract), *acted))
+    order = distinct(targets.values())
     written = [
         _promise(table, _marked(contract, targets), acted, order, world, group)
         for table, contract, acted in read
@@ -97,15 +82,15 @@ def _promise(
     avoid = table.table("avoid").entry
     if not all(isinstance(reason, str) for reason in avoid.values()):
         raise table.error("give each scenario that is not to be played a reason", "avoid")
-    because = Because("user", str(table.path), table.line(), ("promise", str(table.at[-1])))
+    because = Because("user", str(table.path), table.line(), ("promise",))
     return Promise(
         contract,
         because,
         table.text("text", "a sentence") or _said(contract),
         group,
         entries,
-        _roles(contract, acted, order),
-        _numbers(contract, order, world),
+        roles(contract, acted, order),
+        numbers_of(contract, order, world),
         avoid,
     )
 
@@ -113,28 +98,20 @@ def _promise(
 # -- what a contract is about
 
 
-def _named(contract: Contract) -> tuple[Target, ...]:
-    """The targets that a contract names, in order."""
-    found: list[Target] = []
-    for field in fields(contract):  # type: ignore[arg-type]  # every contract is a dataclass
-        value = getattr(contract, field.name)
-        found += [
-            one
-            for one in (value if isinstance(value, tuple) else (value,))
-            if isinstance(one, Target)
-        ]
-    return tuple(found)
-
-
 def _apart(targets: Iterable[Target]) -> dict[str, Target]:
-    """The targets of a file by name, those marked that have their hosts to themselves."""
+    """The targets of a file by name, those marked that have their hosts to themselves. A place
+    without a model is its whole host, and takes nothing away from a model there."""
     found = {target.name: target for target in targets}
-    at: dict[str, set[tuple[str, str | None, str | None]]] = {}
+    at: dict[str, set[_Deployment]] = {}
     for target in found.values():
         for deployment in target.deployments:
-            at.setdefault(deployment[0], set()).add(deployment)
+            if deployment[1:] != (None, None):
+                at.setdefault(deployment[0], set()).add(deployment)
     return {
-        name: replace(target, alone=all(len(at[host]) == 1 for host, _, _ in target.deployments))
+        name: replace(
+            target,
+            alone=all(len(at.get(host, ())) <= 1 for host, _, _ in target.deployments),
+        )
         for name, target in found.items()
     }
 
@@ -148,59 +125,6 @@ def _marked(contract: Contract, targets: Mapping[str, Target]) -> Contract:
             case (Target(), *_) as listed:
                 changed[field.name] = tuple(targets[one.name] for one in listed)
     return replace(contract, **changed)  # type: ignore[type-var]  # every contract is a dataclass
-
-
-def _roles(
-    contract: Contract, acted: tuple[Target, ...], order: tuple[Target, ...]
-) -> dict[str, tuple[str, ...]]:
-    """Where scenarios act. A target that others come before is only reached when they fail too."""
-    named = _named(contract)
-    if acted:
-        target, rest = acted, [one for one in order if one not in acted]
-    elif contract.id.startswith(("fallback.", "budget.")) and named:
-        budget = contract.id.startswith("budget.")
-        target = named if budget else named[:1]
-        rest = [one for one in (*named, *order) if one.name not in {t.name for t in target}]
-    elif named:
-        last = [one.name for one in order].index(named[0].name)
-        target, rest = order[: last + 1], list(order[last + 1 :])
-    else:
-        target, rest = order[:1], list(order[1:])
-    return {
-        "target": places(target) or ("*",),
-        "next": places(rest[:1]),
-        "others": places(rest[1:]),
-    }
-
-
-def _numbers(contract: Contract, order: tuple[Target, ...], world: Map) -> dict[str, float]:
-    numbers = {
-        number: float(value)
-        for name, number in _NUMBERS.get(contract.id, {}).items()
-        if (value := getattr(contract, name)) is not None
-    }
-    limit = getattr(contract, "limit", None)
-    if isinstance(limit, Decimal):
-        numbers |= _bills(limit, (*_named(contract), *order), _named(contract), world)
-    return numbers
-
-
-def _bills(
-    limit: Decimal, known: tuple[Target, ...], spenders: tuple[Target, ...], world: Map
-) -> dict[str, float]:
-    """Tokens for which an answer of the spenders is charged a fixed part of the limit, half of it
-    for the prompt; nothing where no model is named whose price is known."""
-    hosts = {host for spender in spenders for host, _, _ in spender.deployments}
-    for target in known:
-        tariff = world.price(target.name)
-        if tariff is not None and any(host in hosts for host, _, _ in target.deployments):
-            halves = 2 if tariff.input and tariff.output else 1
-            part = limit * _SHARE / halves
-            return {
-                "bill_input": float(part // tariff.input) if tariff.input else 0.0,
-                "bill_output": float(part // tariff.output) if tariff.output else 0.0,
-            }
-    return {}
 
 
 def _said(contract: Contract) -> str:
@@ -248,6 +172,5 @@ def _practice(whole: Table, order: tuple[Target, ...], group: str) -> list[Promi
             ("policy",) if rule.id in asked else (),
             note="good practice, which nobody promises unless asked",
         )
-        roles = _roles(rule, (), order)
-        found.append(Promise(rule, because, _said(rule), group, roles=roles))
+        found.append(Promise(rule, because, _said(rule), group, roles=roles(rule, (), order)))
     return found
