@@ -233,7 +233,7 @@ def load(port: int, seconds: float, connections: int) -> tuple[int, float]:
         sock.sendall(REQUEST)
     done = 0
     start = time.perf_counter()
-    while (now := time.perf_counter()) < start + seconds:
+    while (now := time.perf_counter()) < start + seconds or not done:
         for key, _ in chosen.select(0):  # awake all the time, as many clients would be
             sock = key.fileobj
             assert isinstance(sock, socket.socket)

@@ -46,7 +46,7 @@ def lines(ran):
 
 def test_a_kept_promise_is_green():
     ran = llmroute("run", "good", *OUTAGE)
-    line = "✓   1 retry.bounded  chat  good/llmroute.toml:11 promise.0"
+    line = "✓   1 retry.bounded  chat  good/llmroute.toml:11 promise"
     assert any(shown.startswith(line) for shown in lines(ran))
     assert ran.exit_code == 0
 
@@ -208,7 +208,7 @@ def test_every_scenario_reaches_another_interpreter_unchanged(name):
 
 def test_promises_are_listed_with_their_places():
     shown = lines(llmroute("promises", "good"))
-    assert any(re.match(r"good/llmroute.toml:11 promise\.0.* \(user\)", line) for line in shown)
+    assert any(re.match(r"good/llmroute.toml:11 promise.* \(user\)", line) for line in shown)
     assert "good/llmroute.toml: 5 promises, 0 keys not judged" in shown
 
 

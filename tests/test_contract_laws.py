@@ -126,7 +126,9 @@ def test_what_a_gateway_asks_behind_the_router_changes_nothing(history, data):
     before = observed(history)
     if history.attempts:
         outer = data.draw(st.sampled_from(history.attempts))
-        inner = replace(outer, id="a99", via=outer.id, outcome="503", status=503, marks=())
+        inner = replace(
+            outer, id="a99", via=outer.id, outcome="503", status=503, first_token=None, marks=()
+        )
         history.attempts.insert(history.attempts.index(outer) + 1, inner)
     assert observed(history) == before
 

@@ -95,6 +95,9 @@ FALLBACK: dict[str, Case] = {
     "beginning with the second is broken, if that failed": (
         order, "broken", story(call("answered", ("B", "503"), ("C", "200"))),
     ),
+    "the whole chain backwards is broken, even in no time": (
+        fallback.Order((A, B)), "broken", story(call("failed", ("B", "500"), ("A", "500"))),
+    ),
     "a skipped target that failed earlier may be cooling": (
         order, "kept",
         story(call("answered", ("A", "503"), ("B", "200")), call("answered", ("B", "500"), ("C", "200"))),

@@ -90,13 +90,8 @@ class Chain:
         body = json.dumps({**json.loads(request.body), "model": upstream.model}).encode()
         kept = tuple(h for h in request.headers if h[0] not in ("authorization", "content-length"))
         headers = (*kept, ("authorization", f"Bearer sk-of-{upstream.host}"))
-        return replace(
-            request,
-            target=upstream.path,
-            headers=headers,
-            body=body,
-            address=Address(upstream.host),
-        )
+        # A service of its own knows nothing of the caller's calls.
+        return Request("POST", upstream.path, headers, body, Address(upstream.host))
 
 
 def _unavailable() -> Iterator[Event]:

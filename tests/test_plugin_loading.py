@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,16 @@ def test_every_public_name_can_be_had_and_is_listed() -> None:
         "True",
         "module 'pytest_llmroute' has no attribute 'wrold'",
     ]
+
+
+@pytest.mark.wide
+def test_type_checkers_see_the_api_as_users_write_it() -> None:
+    pytest.importorskip("mypy")
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", str(root / "tests" / "typing" / "api.py")],
+        capture_output=True,
+        text=True,
+        cwd=root,
+    )
+    assert done.returncode == 0, done.stdout

@@ -78,7 +78,7 @@ class Foretold(World):
 
 def dial(url: str) -> socket.socket:
     host, port = url.removeprefix("http://").split("/")[0].split(":")
-    return socket.create_connection((host, int(port)), timeout=5)
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 def ask_once(url: str) -> bytes:
@@ -348,6 +348,17 @@ def test_the_simulator_answers_and_the_marker_ties_the_attempt() -> None:
     assert got.startswith(b"HTTP/1.1 200 OK\r\n")
     (attempt,) = simulator.history.attempts
     assert (attempt.call, attempt.step, attempt.complete) == ("c1", "openai:200", True)
+
+
+def test_the_simulator_hears_of_a_path_that_leads_nowhere() -> None:
+    simulator = Simulator(RealClock())
+    with (
+        serve(simulator, paths={"openai": OPENAI}) as server,
+        dial(server.url("openai")) as sock,
+    ):
+        got = exchange(sock, ASK.replace(b"/openai/", b"/opnai/"), b"}}")
+    assert got.startswith(b"HTTP/1.1 404 ")
+    assert [stray.host for stray in simulator.history.strays] == ["opnai"]
 
 
 def test_an_incident_of_the_simulator_closes_the_port_until_it_is_healed() -> None:

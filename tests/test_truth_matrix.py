@@ -3,8 +3,7 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -92,17 +91,27 @@ def test_a_difference_would_be_shown() -> None:
 
 
 @pytest.fixture(scope="module")
-def played() -> Iterator[dict[str, Future[list[matrix.Row]]]]:
-    started = matrix.start(dict.fromkeys(_PRESENT, sys.executable))
-    yield started
+def played(request: pytest.FixtureRequest) -> Iterator[Callable[[str], list[matrix.Row]]]:
+    """The rows of a client. Those that were selected begin together; under xdist, which hands out
+    tests in an order of its own, each begins when it is asked for."""
+    chosen: list[str] = []
+    if not hasattr(request.config, "workerinput"):
+        items = (item for item in request.session.items if isinstance(item, pytest.Function))
+        chosen = [item.callspec.params["client"] for item in items if "played" in item.fixturenames]
+    started = matrix.start(dict.fromkeys(chosen, sys.executable))
+    yield (
+        lambda client: (
+            started[client].result() if client in started else matrix.play(client, sys.executable)
+        )
+    )
     for future in started.values():
         future.cancel()
 
 
 @pytest.mark.wide
 @pytest.mark.parametrize("client", _PRESENT)
-def test_no_cell_differs(client: str, played: dict[str, Future[list[matrix.Row]]]) -> None:
-    rows = played[client].result()
+def test_no_cell_differs(client: str, played: Callable[[str], list[matrix.Row]]) -> None:
+    rows = played(client)
     assert len(rows) == 40
     differing = [f"{row.cell}: tcp {row.tcp}, memory {row.memory}" for row in rows if not row.same]
     assert not differing, "\n".join(differing)

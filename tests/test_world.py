@@ -436,6 +436,14 @@ def test_a_target_owns_what_was_asked_at_its_place(world: World) -> None:
     assert [mini.owns(attempt) for attempt in world.history.attempts] == [False, True]
 
 
+def test_a_target_in_a_region_owns_nothing_elsewhere(world: World) -> None:
+    for region in ("eu", "us"):
+        world.serve(f"{region}.llm.example", models=["m"], place="ours", region=region)
+        ask(url=f"https://{region}.llm.example/v1/chat/completions", model="m")
+    owned = [world.target("ours@eu").owns(attempt) for attempt in world.history.attempts]
+    assert owned == [True, False]
+
+
 # -- worlds
 
 

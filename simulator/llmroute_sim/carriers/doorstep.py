@@ -40,9 +40,9 @@ class Doorstep:
 
     __slots__ = ("_current", "_dialled", "_door", "_paths")
 
-    def __init__(self, door: Door, address: Address, paths: Mapping[str, Address] | None) -> None:
+    def __init__(self, door: Door, paths: Mapping[str, Address] | None) -> None:
         self._door = door
-        self._current = address
+        self._current: Address | None = None
         self._paths = paths
         self._dialled: set[Address] = set()
 
@@ -60,7 +60,7 @@ class Doorstep:
 
     def keeps(self, _address: Address) -> bool:
         """As the door, of the address last asked for."""
-        return self._door.keeps(self._current)
+        return self._current is None or self._door.keeps(self._current)
 
     def open(self, request: Request) -> Exchange:
         """Answer a request, after what its connection would have met had it been dialled now."""

@@ -238,7 +238,7 @@ class TCPCarrier:
         return ([self._shared] if self._shared else []) + list(self._own.values())
 
     def _accept(self, address: Address, paths: Mapping[str, Address] | None) -> Accepted:
-        door = Doorstep(self._door, address, paths)
+        door = Doorstep(self._door, paths)
         answered = self._settle if self._oracle is not None else None
         return Accepted(door, address, self._pace, self._peers, answered)
 

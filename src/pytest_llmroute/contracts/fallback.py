@@ -103,7 +103,7 @@ class Order:
 
         def step(reached: int, attempt: Attempt, number: int) -> int | None:
             skipped = self.chain[reached + 1 : number]
-            if all(down(history, target, attempt.started) for target in skipped):
+            if all(down(history, one, attempt.started, before=attempt) for one in skipped):
                 return max(reached, number)
             return None
 

@@ -157,17 +157,26 @@ def surely(target: Target, attempt: Attempt) -> bool:
     )
 
 
-def down(history: History, target: Target, moment: float, *, leave_out: Call | None = None) -> bool:
+def down(
+    history: History,
+    target: Target,
+    moment: float,
+    *,
+    before: Attempt | None = None,
+    leave_out: Call | None = None,
+) -> bool:
     """Whether a router may have reason not to ask a target now: it failed before, and no call that
     began after that was answered by it. (A retry that was answered may belong to a call that was
-    already there when the target was taken out.) ``leave_out`` is a call whose own failures do not
-    count."""
+    already there when the target was taken out.) ``before`` is the attempt that was made instead:
+    what came later, be it at the same moment, was not known. ``leave_out`` is a call whose own
+    failures do not count."""
     began = {call.id: call.started for call in history.calls}
-    known = [
-        attempt
-        for attempt in history.attempts
-        if attempt.via is None and target.owns(attempt) and ended(attempt) <= moment
-    ]
+    known = []
+    for attempt in history.attempts:
+        if attempt is before:
+            break
+        if attempt.via is None and target.owns(attempt) and ended(attempt) <= moment:
+            known.append(attempt)
     failures = [
         attempt
         for attempt in known

@@ -105,7 +105,7 @@ class Tried:
         if (
             self.target.owns(then)
             or then.started < ended(failure)
-            or down(history, self.target, then.started, leave_out=call)
+            or down(history, self.target, then.started, before=then, leave_out=call)
         ):
             return None
         says = f"{then.id} moved on to {where(then)} after {met}"

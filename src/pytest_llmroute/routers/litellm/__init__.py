@@ -15,11 +15,11 @@ from typing import ClassVar
 from llmroute_sim.simulator import Deployment
 from pytest_llmroute.promises import NotJudged, Promise
 from pytest_llmroute.routers import Entry, Router
+from pytest_llmroute.routers.litellm.budgets import check_budgets
+from pytest_llmroute.routers.litellm.entries import read_groups
 from pytest_llmroute.routers.litellm.hosts import deployments
 from pytest_llmroute.routers.litellm.keys import check, plain
 from pytest_llmroute.routers.litellm.lines import Tree, load
-from pytest_llmroute.routers.litellm.members import read_groups
-from pytest_llmroute.routers.litellm.money import check_budgets
 from pytest_llmroute.routers.litellm.promises import derive
 from pytest_llmroute.routers.litellm.secrets import Vault
 from pytest_llmroute.routers.litellm.settings import Config, read_chains

@@ -107,8 +107,6 @@ def cooldowns(config: Config, ledger: Ledger, facts: Facts) -> None:
     off = config.router.get("disable_cooldowns") is True
     general = config.find("cooldown_time")
     fails = config.find("allowed_fails")
-    for setting in filter(None, (general, fails)):
-        ledger.skip(setting.key, "every deployment that it could apply to sets its own")
     for member in group.members:
         key, seconds = own(member, "cooldown_time", info=True)
         siblings = tuple(each for each in group.members if each.place != member.place)
@@ -128,6 +126,8 @@ def cooldowns(config: Config, ledger: Ledger, facts: Facts) -> None:
                 continue
             assert seconds is not None
             _cooldown(config, ledger, facts, member, siblings, line, seconds, count)
+    for setting in filter(None, (general, fails)):
+        ledger.skip(setting.key, "every deployment that it could apply to sets its own")
 
 
 def _cannot(off: bool, seconds: float | None, siblings: tuple[Member, ...], ordered: bool) -> str:

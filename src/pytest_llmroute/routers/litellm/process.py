@@ -13,8 +13,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import _lru_cache_wrapper
 from types import ModuleType
 from typing import Any
 
@@ -78,8 +79,11 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
         finally:
             await _ended(threads)
             for worker in places[1:]:
-                with suppress(Exception):
-                    await asyncio.wait_for(worker.stop(), 5)
+                # What is still to be written down belongs to this router, not to the next.
+                for end in ("clear_queue", "flush", "stop"):
+                    if (ending := getattr(worker, end, None)) is not None:
+                        with suppress(Exception):
+                            await asyncio.wait_for(ending(), 5)
             ours = [task for task in asyncio.all_tasks() if task not in tasks]
             for task in ours:
                 task.cancel()
@@ -93,6 +97,9 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
 
 
 # -- state
+
+_remembering: dict[str, list[Any]] = {}
+"""The functions of each module that remember their results; modules do not get new ones."""
 
 
 def _workers() -> list[Any]:
@@ -198,13 +205,17 @@ async def _ended(before: set[threading.Thread]) -> None:
 def _forget_results() -> None:
     """Empty the caches of functions: prices and models that were looked up for one router."""
     for name, module in list(sys.modules.items()):
-        if not name.startswith("litellm"):
-            continue
-        for value in list(vars(module).values()):
-            clear: Callable[[], None] | None = getattr(value, "cache_clear", None)
-            if callable(clear) and getattr(value, "__module__", "").startswith("litellm"):
-                with suppress(Exception):
-                    clear()
+        if name.startswith("litellm") and name not in _remembering:
+            _remembering[name] = [
+                value
+                for value in list(vars(module).values())
+                if isinstance(value, _lru_cache_wrapper)
+                and value.__module__.startswith("litellm")
+                # What takes no argument was not asked about a router (and may be megabytes).
+                and value.__wrapped__.__code__.co_argcount
+            ]
+        for function in _remembering.get(name, ()):
+            function.cache_clear()
 
 
 # -- noise

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pytest_llmroute.contracts.stream import OneVoice, Whole
 from pytest_llmroute.promises import NotJudged, Promise
+from pytest_llmroute.routers.litellm.budgets import budgets
+from pytest_llmroute.routers.litellm.caches import caches
 from pytest_llmroute.routers.litellm.facts import Facts, facts
+from pytest_llmroute.routers.litellm.fallbacks import fallbacks
 from pytest_llmroute.routers.litellm.ledger import Ledger
 from pytest_llmroute.routers.litellm.limits import cooldowns, timeouts
-from pytest_llmroute.routers.litellm.money import budgets, caches
-from pytest_llmroute.routers.litellm.reliability import fallbacks, retries
+from pytest_llmroute.routers.litellm.retries import retries
 from pytest_llmroute.routers.litellm.settings import Config
 
 __all__ = ("derive",)

@@ -10,7 +10,10 @@ from pytest_llmroute.routers.litellm.keys import by_variable
 
 __all__ = ("Vault",)
 
-_SECRET = re.compile(r"(^|_)(api_key|key|token|secret|password|credentials)$|_(key|secret)_id$")
+_SECRET = re.compile(
+    r"(^|_)(key|secret|password|credentials)$|_(key|secret)_id$"
+    r"|(^|_)(access|ad|auth|bearer|identity|session)_token$"
+)
 _URL = re.compile(r"(^|_)(base|url|endpoint|host)(_url)?$", re.IGNORECASE)
 
 

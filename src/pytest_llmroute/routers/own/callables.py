@@ -162,7 +162,7 @@ def _find(role: str, name: str) -> Function:
 def _below(module: ModuleType, name: str, folder: Path) -> bool:
     """Whether a module was imported as one of the folder's own, and not from elsewhere below it."""
     file = getattr(module, "__file__", None)
-    if not isinstance(file, str):
+    if not isinstance(file, str) or not file.startswith(f"{folder}{os.sep}"):
         return False
     root = folder / name.partition(".")[0]
     return Path(file) == root.with_suffix(".py") or Path(file).is_relative_to(root)

@@ -1,0 +1,138 @@
+"""What a file promises about where failures go: fallbacks and orders."""
+
+from __future__ import annotations
+
+from pytest_llmroute.contracts.fallback import Answers, Elsewhere, Once, Order
+from pytest_llmroute.routers.litellm.facts import Facts
+from pytest_llmroute.routers.litellm.ledger import Ledger, all_but
+from pytest_llmroute.routers.litellm.settings import LISTS, Chain, Config, Link
+
+__all__ = ("fallbacks",)
+
+_AGREED = (
+    "pages differ on plain 400s and on context and content errors without a list of their own; "
+    "judged: 401, 404, 408, 429, 5xx and connection errors"
+)
+_OVERFLOW = "whether an overflow of the context goes to the general list is not documented"
+
+
+def fallbacks(config: Config, ledger: Ledger, facts: Facts) -> None:
+    """Where a group's failures go."""
+    group = facts.group
+    if group.levels:
+        _orders(ledger, facts)
+    chains = [config.chain(setting, group.name) for setting in LISTS]
+    usable = True
+    for chain in filter(None, chains):
+        links = _links(config, ledger, facts, chain)
+        usable = usable and bool(links)
+        if links and chain.setting != "content_policy_fallbacks":
+            _chain(config, ledger, facts, chain, links)
+    if usable:
+        _outside(config, ledger, facts)
+
+
+def _orders(ledger: Ledger, facts: Facts) -> None:
+    count = len(facts.group.levels)
+    levels = (facts.first, *facts.links[: count - 1])
+    targets = tuple(level.target for level in levels)
+    name = facts.group.name
+    roles = {**facts.roles, "others": tuple(p for link in levels[2:] for p in link.places)}
+    shown = f"{name} asks its deployments by order: {' before '.join(t.name for t in targets)}"
+    avoid = {**facts.avoid, "context-length": _OVERFLOW}
+    key = facts.group.levels[0][0].path("litellm_params", "order")
+    for contract in (Answers(targets, group=name), Order(targets, group=name)):
+        ledger.promise(
+            contract, key, shown, name,
+            pages=("proxy/load_balancing#how-order-based-fallback-works",),
+            roles=roles, numbers=facts.numbers, avoid=avoid,
+        )  # fmt: skip
+    for members in facts.group.levels:
+        for member in members:
+            ledger.skip(
+                member.path("litellm_params", "order"), "judged with the group's first order"
+            )
+
+
+def _links(config: Config, ledger: Ledger, facts: Facts, chain: Chain) -> tuple[Link, ...]:
+    """The links of a list that can be tried; says why where they cannot."""
+    links = config.steps(chain, facts.group)
+    for link in links:
+        if link.group is not None and not link.group.whole:
+            absent = link.group.absent[0]
+            ledger.skip(
+                chain.key, f"leads to {link.name}, of which not all is simulated: {absent.reason}"
+            )
+            return ()
+        if set(link.places) & set(facts.group.places):
+            ledger.skip(
+                chain.key,
+                f"{link.name} asks the same deployment as {facts.group.name}: nothing can fail alone",
+            )
+            return ()
+    if not links:
+        ledger.skip(chain.key, "leads nowhere but to the group itself")
+    return links
+
+
+def _chain(
+    config: Config, ledger: Ledger, facts: Facts, chain: Chain, links: tuple[Link, ...]
+) -> None:
+    name = facts.group.name
+    before = tuple(link.target for link in facts.links[: max(0, len(facts.group.levels) - 1)])
+    targets = (facts.first.target, *before, *(link.target for link in links))
+    others = ", then ".join(link.name for link in links)
+    if chain.setting == "context_window_fallbacks":
+        text = f"{name} hands what is too long for it to {others}"
+        kinds: tuple[str, ...] = ()
+        note = "judged by the provider's own refusal"
+        avoid = all_but("the list is for overflows of the context alone", "context-length")
+        pages: tuple[str, ...] = ("proxy/reliability#explanation", "exception_mapping")
+    else:
+        text = f"{name} falls back to {others}"
+        kinds = ("invalid_request", "moderation", "context_length")
+        note, avoid, pages = _AGREED, {**facts.avoid, "context-length": _OVERFLOW}, ()
+        pages = ("proxy/reliability#disable-fallbacks-per-requestkey",)
+    roles = {
+        "target": facts.first.places if before else facts.group.places,
+        "next": facts.links[0].places if before else links[0].places,
+        "others": tuple(p for link in links[0 if before else 1 :] for p in link.places),
+    }
+    for contract in (Answers(targets, kinds, name), Order(targets, name)):
+        ledger.promise(
+            contract, chain.key, text, name, pages=pages, note=note,
+            roles=roles, numbers=facts.numbers, avoid=avoid,
+        )  # fmt: skip
+    limit = config.router.get("max_fallbacks")
+    if limit is not None and limit < sum(link.group is not facts.group for link in chain.links):
+        nested = any(config.chain(s, link.name) for s in LISTS for link in links if link.group)
+        if not nested:
+            ledger.promise(
+                Elsewhere(targets, name), ("router_settings", "max_fallbacks"),
+                f"{name} tries at most {limit:g} of its fallbacks", name,
+                roles=roles, numbers=facts.numbers, avoid=avoid,
+            )  # fmt: skip
+
+
+def _outside(config: Config, ledger: Ledger, facts: Facts) -> None:
+    """No other group is asked, and each one once."""
+    group = facts.group
+    chain = next(filter(None, (config.chain(setting, group.name) for setting in LISTS)), None)
+    allowed = config.reachable(group)
+    ledger.promise(
+        Elsewhere(allowed, group.name),
+        chain.key if chain else group.key,
+        f"{group.name} asks nobody but {', '.join(target.name for target in allowed)}",
+        group.name,
+        kind="config" if chain else "policy",
+        note="whether the lists of a fallback are followed is not documented, so they are allowed",
+        roles=facts.roles,
+        numbers=facts.numbers,
+        avoid=facts.avoid,
+    )
+    if chain is not None:
+        ledger.promise(
+            Once(allowed), group.key,
+            f"a call for {group.name} comes to each group once", group.name, kind="policy",
+            roles=facts.roles, numbers=facts.numbers, avoid=facts.avoid,
+        )  # fmt: skip
