@@ -74,6 +74,7 @@ def whole_calls() -> None:
     import respx
 
     message = [{"role": "user", "content": "Say something."}]
+    canned = json.loads(_answer())
     with ExitStack() as stack:
         server = stack.enter_context(serve(Simulator(RealClock()), paths={"openai": OPENAI}))
         over_tcp = server.url("openai") + "/v1"
@@ -95,7 +96,6 @@ def whole_calls() -> None:
             tcp = make(over_tcp)
             memory = make("https://api.openai.com/v1")
             mocked = make("https://api.openai.com/v1")
-            answer = httpx.Response(200, json=json.loads(_answer()))
 
             def in_world(count: int, ask: Callable[[], object] = memory) -> None:
                 clock = Clock()
@@ -108,6 +108,7 @@ def whole_calls() -> None:
                     ask()
 
             def with_respx(count: int, ask: Callable[[], object] = mocked) -> None:
+                answer = httpx.Response(200, json=canned)
                 with respx.mock:
                     respx.post("https://api.openai.com/v1/chat/completions").mock(
                         return_value=answer

@@ -34,6 +34,7 @@ _OFFLINE = {
     "LITELLM_LOG": "CRITICAL",
     "HF_HUB_OFFLINE": "1",
 }
+_MODULE_CLIENTS = ("module_level_aclient", "module_level_client")
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
 
@@ -65,6 +66,7 @@ def imported() -> ModuleType:
 @asynccontextmanager
 async def restored(litellm: ModuleType) -> AsyncIterator[None]:
     """Undo what happens to LiteLLM meanwhile: its settings, callbacks, prices, clients and tasks."""
+    await _forget_clients(litellm)
     places = [litellm, *_workers()]
     before = [_remember(vars(place)) for place in places]
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
@@ -73,7 +75,6 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
         litellm.suppress_debug_info = True  # type: ignore[attr-defined]  # a setting of theirs
         # Tokens of some models are counted by what would be downloaded.
         litellm.disable_hf_tokenizer_download = True  # type: ignore[attr-defined]  # the same
-        await _forget_clients(litellm)
         try:
             yield
         finally:
@@ -156,7 +157,11 @@ async def _forget_clients(litellm: ModuleType) -> None:
         with suppress(Exception):
             await close()
     cache = getattr(litellm, "in_memory_llm_clients_cache", None)
-    for client in list(getattr(cache, "cache_dict", {}).values()):
+    kept = list(getattr(cache, "cache_dict", {}).values())
+    if hasattr(litellm, "__getattr__"):
+        # Made when first asked for, and made again once they are gone.
+        kept += [vars(litellm).pop(name, None) for name in _MODULE_CLIENTS]
+    for client in kept:
         for each in (client, getattr(client, "client", None), getattr(client, "_client", None)):
             if callable(shut := getattr(each, "close", None)):
                 with suppress(Exception):

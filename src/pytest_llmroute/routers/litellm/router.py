@@ -171,4 +171,5 @@ def _embedded(response: Any, reply: Reply) -> None:
 
 def _cost(response: Any) -> Decimal | None:
     cost = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
-    return None if cost is None else Decimal(str(cost))
+    # A float, of which the digits behind the twelfth are dust.
+    return None if cost is None else Decimal(str(round(cost, 12)))
