@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from llmroute_sim import faults, incidents, prose, providers, quotas, simulator, watch
+from llmroute_sim import deployments, faults, incidents, prose, providers, quotas, simulator, watch
 from llmroute_sim.carriers import http1
 from llmroute_sim.history import History
 from pytest_llmroute import contracts
@@ -80,7 +80,7 @@ _STAGES: dict[str, Callable[[], None]] = {
         "_bend",
         lambda self, events, struck, dialect, attempt, request_id: events,
     ),
-    "place:ignored": _put(simulator, "_meets", lambda incident, found, attempt: True),
+    "place:ignored": _put(deployments.Deployment, "meets", lambda self, incident, attempt: True),
     "when:attempts": _put(incidents.When, "covers", lambda self, count: True),
     "when:window": _put(incidents.When, "open", lambda self, now: True),
     "when:healed": _put(incidents.Live, "heal", lambda self: None),
@@ -89,7 +89,7 @@ _STAGES: dict[str, Callable[[], None]] = {
     "quota:free": _put(quotas.Meter, "take", lambda self, tokens: None),
     "price:nothing": _put(providers.Tariff, "charge", lambda self, usage: Decimal(0)),
     "prose:no-marks": _put(prose, "_EVERY", 10_000),
-    "pace:none": _put(simulator, "_paced", lambda events, pace, length: events),
+    "pace:none": _put(simulator, "paced", lambda events, pace, length: events),
     "stray:forgotten": _put(History, "add_stray", lambda self, at, host, port, call: None),
     "watch:outcome": _put(watch._Seen, "_outcome", lambda self: "200"),
     "watch:complete": _put(watch._Seen, "_whole", lambda self: True),

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from llmroute_sim.scenario import shipped
 from pytest_llmroute.child import Interpreter, entry_of
 from pytest_llmroute.cli import main
-from pytest_llmroute.run import play
+from pytest_llmroute.play import play
 from reports import project
 from test_json_report import SCHEMA
 

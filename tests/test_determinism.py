@@ -26,7 +26,8 @@ print(digests(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
 def digests(path: Path, order: int, every: int) -> str:
     """One digest of the histories of every so-manieth cell, played in a shuffled order."""
     from pytest_llmroute.configs import read
-    from pytest_llmroute.run import Choice, play, trials
+    from pytest_llmroute.play import play
+    from pytest_llmroute.run import Choice, trials
 
     found, _ = trials(read(path), Choice())
     cells = [trial.cell for trial in found[::every]]

@@ -17,8 +17,8 @@ from llmroute_sim.incidents import Incident
 from llmroute_sim.prompt import Usage
 from llmroute_sim.scenario import Ask, Scenario
 from llmroute_sim.simulator import Simulator
+from pytest_llmroute.play import Cell, play
 from pytest_llmroute.routers import Entry, MissingPackage, Question, Reply, litellm
-from pytest_llmroute.run import Cell, play
 
 needs_litellm = pytest.mark.skipif(
     importlib.util.find_spec("litellm") is None, reason="litellm is not installed"
@@ -259,6 +259,7 @@ def test_the_same_cell_gives_the_same_history_whatever_ran_before(run):
             TWINS, Entry(stream=True), ("one.llm.example", "rate-limit"), asks=(Ask(times=4),)
         ),
         lambda: run(cached, Entry(), asks=(Ask(question="q", times=2),)),
+        lambda: run(text, Entry(stream=True), group="b"),
         lambda: run(text, Entry(stream=True), (A, {"name": "cut", "after": 3})),
     ]
     first = [cell().digest() for cell in cells]

@@ -6,7 +6,7 @@ import pytest
 
 from llmroute_sim.scenario import shipped
 from pytest_llmroute.contracts import contracts
-from pytest_llmroute.run import Cell, play
+from pytest_llmroute.play import Cell, play
 
 from .routers.driven import ENTRIES, Routed
 from .routers.mutants import MUTANTS

@@ -6,31 +6,28 @@ tries three providers in turn.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Protocol
 
-from llmroute_sim import prose, tokens
+from llmroute_sim.deployments import Deployment, HostedGateway
 from llmroute_sim.dialects import Dialect, Unreadable, find
 from llmroute_sim.faults import AdmitFault, ConnectFault, Refused, Scene, StreamFault
 from llmroute_sim.history import Attempt, History, fingerprint
 from llmroute_sim.incidents import Incident, Live, Place, When
 from llmroute_sim.names import Unknown
-from llmroute_sim.prompt import Answer, Facts, Finish, Prompt, Refusal, ToolCall, Usage
-from llmroute_sim.providers import Model, Provider, Tariff, model, providers
+from llmroute_sim.prompt import Facts, Prompt, Refusal, Usage
+from llmroute_sim.prose import Author
+from llmroute_sim.providers import Model, providers
 from llmroute_sim.quotas import Meter, Quota, Room
+from llmroute_sim.speech import Pace, paced, say
 from llmroute_sim.watch import watch
-from llmroute_sim.wire import Abort, Address, Data, Event, Exchange, Head, Request, Wait
+from llmroute_sim.wire import Abort, Address, Event, Exchange, Request
 
 __all__ = ("Deployment", "HostedGateway", "Pace", "Simulator")
-
-
-_DIMENSIONS = 256
-"""Numbers in an embedding whose size was not asked for."""
 
 
 class Moment(Protocol):
@@ -43,40 +40,6 @@ class Moment(Protocol):
     def wall(self) -> datetime:
         """The world's date and time, UTC."""
         ...
-
-
-class HostedGateway(Protocol):
-    """A closed routing service: a provider that makes attempts of its own, through the same door."""
-
-    name: str
-
-    def answer(self, request: Request, forward: Callable[[Request], Exchange]) -> Iterator[Event]:
-        """Answer a request; ``forward`` opens an exchange with an upstream, tied to this attempt."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast models answer when nothing is wrong: seconds to the first token, and per token."""
-
-    first_token: float = 0.0
-    token: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """A host that answers: who stands behind it, the name a path shows, and what the configuration
-    under test says of it. ``models`` are served beside those that the catalogue knows; ``tariff``
-    overrides the catalogue's prices (USD per token); ``quota`` is per key and model."""
-
-    host: str
-    provider: Provider
-    place: str
-    region: str | None = None
-    models: frozenset[str] = frozenset()
-    tariffs: Mapping[str, Tariff] = field(default_factory=dict)
-    quota: Quota | None = None
-    gateway: HostedGateway | None = None
 
 
 class Simulator:
@@ -95,6 +58,7 @@ class Simulator:
         calls; the history marks it."""
         self.history = History()
         self.on_inject: list[Callable[[], None]] = []
+        self.on_attempt: list[Callable[[Attempt], None]] = []
         self._incidents: list[Live] = []
         self._meters: dict[tuple[str, str | None, str], Meter] = {}
         self._dialects: dict[str, Dialect] = {}
@@ -163,7 +127,7 @@ class Simulator:
         return not any(
             isinstance(live.incident.fault, ConnectFault)
             and not live.healed
-            and _aimed(live.incident, found)
+            and found.aimed_at(live.incident)
             for live in self._incidents
         )
 
@@ -175,7 +139,7 @@ class Simulator:
             and not live.healed
             and live.incident.when == When(between=live.incident.when.between)
             and live.incident.when.open(now)
-            and _aimed(live.incident, found)
+            and found.aimed_at(live.incident)
             for live in self._incidents
         )
 
@@ -187,7 +151,7 @@ class Simulator:
             fault = live.incident.fault
             if (
                 isinstance(fault, ConnectFault)
-                and _aimed(live.incident, found)
+                and found.aimed_at(live.incident)
                 and live.strikes(now)
             ):
                 attempt = self._begin(found, call, via)
@@ -237,7 +201,7 @@ class Simulator:
         yield from self.open(replace(request, call=call), via=via)
 
     def _begin(self, found: Deployment, call: str | None, via: str | None = None) -> Attempt:
-        return self.history.begin_attempt(
+        attempt = self.history.begin_attempt(
             self.clock.now(),
             call,
             place=found.place,
@@ -246,6 +210,9 @@ class Simulator:
             region=found.region,
             via=via,
         )
+        for callback in self.on_attempt:
+            callback(attempt)
+        return attempt
 
     # -- one attempt
 
@@ -257,7 +224,7 @@ class Simulator:
             return self._refuse(prompt, dialect, attempt, request_id)
         secret = dialect.key(request)
         struck = self._struck(found, attempt)
-        sold = self._model(found, prompt.model)
+        sold = found.model(prompt.model)
         meter = self._meter(found, attempt.key, prompt.model)
         refusal = self._admit(prompt, secret, sold, meter, attempt, struck)
         if refusal is not None:
@@ -266,14 +233,17 @@ class Simulator:
             assert sold is not None
             if meter is not None:
                 meter.take(prompt.tokens)
-            answer = self._say(prompt, attempt)
+            author = self._author(attempt)
+            created = int(self.clock.wall().timestamp())
+            answer = say(prompt, author, created, self.stated_usage)
+            attempt.marks = tuple(author.marks)
             attempt.tokens_in, attempt.tokens_out = answer.usage.input, answer.usage.output
             attempt.billed_as_stated = self.stated_usage is not None
             attempt.spent = sold.tariff.charge(answer.usage)
             room = self._room(meter)
             events = dialect.answer(prompt, answer, dialect.headers(request_id, room))
             if self.pace.first_token or self.pace.token:
-                events = _paced(events, self.pace, len(answer.words))
+                events = paced(events, self.pace, len(answer.words))
         return self._bend(events, struck, dialect, attempt, request_id)
 
     def _read(self, request: Request, dialect: Dialect, attempt: Attempt) -> Prompt | Refusal:
@@ -301,7 +271,7 @@ class Simulator:
             live
             for live in self._incidents
             if not isinstance(live.incident.fault, ConnectFault)
-            and _meets(live.incident, found, attempt)
+            and found.meets(live.incident, attempt)
             and live.strikes(now)
         ]
 
@@ -370,41 +340,11 @@ class Simulator:
                 events = fault.bend(events, scene)
         return events
 
-    # -- what is said
-
-    def _say(self, prompt: Prompt, attempt: Attempt) -> Answer:
+    def _author(self, attempt: Attempt) -> Author:
         # Never from the global order, which other calls would change; an attempt that belongs to
         # no call has nothing else.
         who = attempt.id if attempt.call is None else attempt.call
-        author = prose.Author(self.seed, who, attempt.ordinal, attempt.place)
-        words: tuple[str, ...] = ()
-        calls: tuple[ToolCall, ...] = ()
-        vectors: tuple[tuple[float, ...], ...] = ()
-        finish: Finish = "stop"
-        if prompt.operation == "embeddings":
-            vectors = tuple(self._embed(text, author, prompt) for text in prompt.texts)
-        elif prompt.must_call or prompt.may_call:
-            calls = (_tool_call(prompt, author),)
-            finish = "tools"
-        else:
-            length = 8 + (author.draw(1)[0] & 0xF)
-            if prompt.max_tokens is not None and prompt.max_tokens < length:
-                length, finish = prompt.max_tokens, "length"
-            words = author.write(length)
-        attempt.marks = tuple(author.marks)
-        spoken = len(words) + sum(
-            tokens.count("".join(call.arguments)) + tokens.count(call.name) for call in calls
-        )
-        usage = self.stated_usage or Usage(prompt.tokens, spoken)
-        if self.stated_usage is not None and prompt.operation == "embeddings":
-            usage = Usage(usage.input, 0)
-        created = int(self.clock.wall().timestamp())
-        return Answer(
-            author.identity(), created, prompt.model, words, finish, usage, calls, vectors
-        )
-
-    def _embed(self, text: str, author: prose.Author, prompt: Prompt) -> tuple[float, ...]:
-        return prose.vector(text, author.mark(), prompt.dimensions or _DIMENSIONS)
+        return Author(self.seed, who, attempt.ordinal, attempt.place)
 
     def _request_id(self, attempt: Attempt) -> str:
         return blake2b(f"{self.seed} {attempt.id}".encode(), digest_size=16).hexdigest()
@@ -417,14 +357,6 @@ class Simulator:
         if dialect is None:
             dialect = self._dialects[name] = find(name)
         return dialect
-
-    def _model(self, found: Deployment, name: str) -> Model | None:
-        sold = model(found.provider, name)
-        if sold is None and name in found.models:
-            sold = Model(name)
-        if sold is not None and name in found.tariffs:
-            sold = replace(sold, tariff=found.tariffs[name])
-        return sold
 
     def _meter(self, found: Deployment, key: str | None, name: str) -> Meter | None:
         if found.quota is None:
@@ -439,27 +371,6 @@ class Simulator:
 def _nothing() -> Exchange:
     """The connection stands."""
     yield from ()
-
-
-def _aimed(incident: Incident, found: Deployment) -> bool:
-    """Whether an incident is aimed at a host, as far as a host can tell."""
-    return any(_includes(place, found) for place in incident.at)
-
-
-def _includes(place: Place, found: Deployment) -> bool:
-    return place.who in ("*", found.provider.name, found.place, found.host) and (
-        place.region is None or place.region == found.region
-    )
-
-
-def _meets(incident: Incident, found: Deployment, attempt: Attempt) -> bool:
-    """Whether an incident is aimed at a request, which also tells its model and its key."""
-    return any(
-        _includes(place, found)
-        and (place.model is None or place.model == attempt.model)
-        and (place.key is None or place.key == attempt.key)
-        for place in incident.at
-    )
 
 
 def _overflow(prompt: Prompt, window: int) -> Refusal:
@@ -483,53 +394,3 @@ def _note(live: Live, attempt: Attempt) -> None:
     if live.incident.name not in attempt.faults:
         live.met += 1
         attempt.faults = (*attempt.faults, live.incident.name)
-
-
-def _tool_call(prompt: Prompt, author: prose.Author) -> ToolCall:
-    wanted = {tool.name: tool for tool in prompt.tools}
-    tool = wanted.get(prompt.must_call or "", prompt.tools[0])
-    arguments = json.dumps(_argument(tool.schema, author))
-    half = len(arguments) // 2
-    return ToolCall(author.identity(), tool.name, (arguments[:half], arguments[half:]))
-
-
-def _argument(schema: Any, author: prose.Author) -> object:
-    """A value that a JSON Schema allows, carrying coined words where it allows words."""
-    match schema:
-        case {"enum": [first, *_]}:
-            return first
-        case {"const": value}:
-            return value
-        case {"anyOf": [first, *_]} | {"oneOf": [first, *_]}:
-            return _argument(first, author)
-        case {"type": "object"} | {"properties": _}:
-            properties = schema.get("properties", {})
-            return {name: _argument(inner, author) for name, inner in properties.items()}
-        case {"type": "array", "items": items}:
-            return [_argument(items, author)]
-        case {"type": "array"}:
-            return []
-        case {"type": "integer"}:
-            return author.draw(1)[0]
-        case {"type": "number"}:
-            return author.draw(1)[0] / 4
-        case {"type": "boolean"}:
-            return True
-        case {"type": "null"}:
-            return None
-        case _:
-            return author.coin()
-
-
-def _paced(events: Iterator[Event], pace: Pace, length: int) -> Iterator[Event]:
-    first = True
-    for event in events:
-        match event:
-            case Head(framing=framing):
-                whole = pace.first_token + (pace.token * length if framing.value == "length" else 0)
-                yield Wait(whole)
-            case Data(part="token"):
-                if not first:
-                    yield Wait(pace.token)
-                first = False
-        yield event

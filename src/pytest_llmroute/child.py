@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from llmroute_sim.scenario import Scenario
-    from pytest_llmroute.run import Cell
+    from pytest_llmroute.play import Cell
 
 __all__ = ("Interpreter", "entry_of", "serve")
 
@@ -251,8 +251,8 @@ def serve(requests: Any, answers: Any) -> None:
 
 def _played(request: Mapping[str, Any]) -> dict[str, Any]:
     from llmroute_sim.scenario import Template
+    from pytest_llmroute.play import Cell, play
     from pytest_llmroute.routers import Entry
-    from pytest_llmroute.run import Cell, play
 
     entry = dict(request["scenario"])
     scenario = Template(entry.pop("name"), entry).bind()

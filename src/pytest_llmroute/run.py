@@ -1,34 +1,21 @@
-"""Running: scenario by scenario, the router that a configuration makes is asked in a broken world."""
+"""Running: which scenarios try which promises of a configuration, and what came of each."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import os
-import random
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TypeAlias
 
-from llmroute_sim.carriers.memory import in_memory
-from llmroute_sim.clock import Clock, Stuck
 from llmroute_sim.history import History
 from llmroute_sim.names import Unknown
-from llmroute_sim.scenario import Ask, Scenario, Template, shipped
-from llmroute_sim.simulator import Pace, Simulator
-from pytest_llmroute.ask import CALL_HORIZON, Pen
+from llmroute_sim.scenario import Scenario, Template, shipped
 from pytest_llmroute.contracts import contracts
+from pytest_llmroute.play import Cell, play
 from pytest_llmroute.promises import Promise
-from pytest_llmroute.routers import Entry, Question, Router, RoutingConfig
+from pytest_llmroute.routers import Entry, RoutingConfig
 from pytest_llmroute.verdicts import Verdict, confirmed, judge
 
-__all__ = ("Cell", "Choice", "Player", "Result", "Trial", "judged", "play", "trials")
-
-
-_SETTLE = 1.0
+__all__ = ("Choice", "Player", "Result", "Trial", "judged", "trials")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +50,6 @@ class Choice:
         if self.contracts:
             return promise.contract.id in self.contracts
         return self.policy or promise.because.kind != "policy"
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One scenario played against one configuration through one way in."""
-
-    config: RoutingConfig
-    scenario: Scenario
-    group: str
-    entry: Entry
-
-    @property
-    def id(self) -> str:
-        """Readable and stable."""
-        name = f"{self.config.path.parent.name}/{self.config.path.name}"
-        return f"{name}::{self.scenario.name}::{self.group}::{self.entry}"
-
-    @property
-    def seed(self) -> int:
-        """Depends on the scenario's seed and on what the cell is, on nothing around it."""
-        text = f"{self.scenario.seed}\x1f{self.id}".encode()
-        return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest())
 
 
 @dataclass(slots=True)
@@ -168,115 +133,3 @@ def judged(trial: Trial, *, calmed: bool = True, player: Player | None = None) -
         calm = perform(replace(cell, scenario=cell.scenario.calmed()))
         verdicts = [confirmed(verdict, calm) for verdict in verdicts]
     return Result(cell.config, cell, history, tuple(verdicts), calm)
-
-
-# -- playing one cell
-
-
-def play(cell: Cell) -> History:
-    """Play a cell in a world of its own, on a virtual clock, and return what happened."""
-    clock, scenario = Clock(), cell.scenario
-    pace = Pace(scenario.first_token, scenario.per_token)
-    simulator = Simulator(clock, seed=cell.seed, pace=pace)
-    for deployment in cell.config.deployments:
-        simulator.serve(deployment)
-    simulator.stated_usage = scenario.bills
-    for incident in scenario.incidents:
-        simulator.inject(incident)
-    with ExitStack() as stack:
-        stack.enter_context(_variables(cell.config.environment))
-        stack.enter_context(_chance(cell.seed))
-        stack.enter_context(in_memory(simulator, clock))
-        asyncio.run(_workload(cell, simulator.history, clock))
-    simulator.history.clock = clock.description
-    return simulator.history
-
-
-async def _workload(cell: Cell, history: History, clock: Clock) -> None:
-    pen = Pen(history, clock)
-    async with cell.config.open() as router:
-        await _asked(router, cell, pen, clock)
-        # Routers write their logs and counters behind the caller's back; let them finish.
-        await asyncio.sleep(_SETTLE)
-
-
-async def _asked(router: Router, cell: Cell, pen: Pen, clock: Clock) -> None:
-    number = 0
-    with ThreadPoolExecutor(max_workers=64) as pool:
-        for line, ask in enumerate(cell.scenario.asks):
-            due = ask.at
-            for _ in range(ask.times):
-                if due is not None and due > clock.now():
-                    await asyncio.sleep(due - clock.now())
-                due = clock.now() + ask.every
-                names = [ask.question or f"{line}.{number + n}" for n in range(ask.together)]
-                number += ask.together
-                await asyncio.gather(
-                    *(
-                        _call(router, pen, clock, pool, _question(cell, ask, name), ask)
-                        for name in names
-                    )
-                )
-
-
-def _question(cell: Cell, ask: Ask, name: str) -> Question:
-    entry = cell.entry
-    if ask.stream is not None and entry.api == "chat":
-        entry = replace(entry, stream=ask.stream)
-    text = f"Question {name}: say something in one line."
-    if ask.tokens is not None:
-        text += " word" * max(0, ask.tokens - 12)
-    return Question(entry, cell.group, text, ask.options)
-
-
-async def _call(
-    router: Router, pen: Pen, clock: Clock, pool: ThreadPoolExecutor, question: Question, ask: Ask
-) -> None:
-    about = pen.about(question, ask.labels)
-    try:
-        if question.entry.sync:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(
-                pool, partial(_blocking, router, pen, clock, question, about)
-            )
-        else:
-            with pen.writing(**about) as (_, reply), clock.horizon_at(CALL_HORIZON):
-                await router.aask(question, reply)
-    except (Exception, Stuck):
-        # What a call raises is in the history; the workload goes on.
-        return
-
-
-def _blocking(
-    router: Router, pen: Pen, clock: Clock, question: Question, about: Mapping[str, object]
-) -> None:
-    try:
-        with pen.writing(**about) as (_, reply), clock.horizon_at(CALL_HORIZON):
-            router.ask(question, reply)
-    except (Exception, Stuck):
-        return
-
-
-@contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _chance(seed: int) -> Iterator[None]:
-    """Routers draw from the global source: back-off jitter, weighted picks."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)

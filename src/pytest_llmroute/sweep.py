@@ -18,9 +18,10 @@ from llmroute_sim.scenario import Template, load, shipped
 from llmroute_sim.simulator import Simulator
 from pytest_llmroute.contracts import contracts
 from pytest_llmroute.errors import CannotPlay, ConfigError
+from pytest_llmroute.play import Cell, play
 from pytest_llmroute.report.findings import Sheet, relative, sheet
 from pytest_llmroute.routers import MissingPackage, RoutingConfig
-from pytest_llmroute.run import Cell, Choice, Player, Result, Trial, judged, play, trials
+from pytest_llmroute.run import Choice, Player, Result, Trial, judged, trials
 from pytest_llmroute.verdicts import Verdict
 
 __all__ = ("Plan", "Sweep", "Watcher", "aloud", "choose", "plan", "quietly")

@@ -36,8 +36,8 @@ from pytest_llmroute.contracts import (
     stream,
 )
 from pytest_llmroute.contracts import cache as caching
+from pytest_llmroute.play import Cell, play
 from pytest_llmroute.routers import Entry
-from pytest_llmroute.run import Cell, play
 
 from .driven import ENTRIES, Routed
 from .mutants import MUTANTS

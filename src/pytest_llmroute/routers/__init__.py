@@ -87,7 +87,11 @@ class RoutingConfig(Protocol):
     """A configuration under test."""
 
     kind: ClassVar[str]
-    path: Path
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
 
     @property
     def promises(self) -> tuple[Promise, ...]:

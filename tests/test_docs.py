@@ -1,0 +1,350 @@
+# The documentation is executed. Behind its language a fence may say
+#
+#   title="router.py"   the block is this file, there for every later block of its page
+#   needs=openai>=3     the block is left out where that is not installed (several: with commas)
+#
+# A python block that defines tests is run by pytest, one with a title is only written, any other is
+# run as a script. A toml block that is a scenario, a provider or an llmroute.toml is read as one, a
+# yaml block with a title as a routing configuration. In a console block the commands behind "$ "
+# are run where the page's files are; what stands below a command is what it prints, a line "..."
+# standing for any lines, and "$ echo $?" tells its exit status. The commands of an sh block are not
+# run, but those of ours must be ones that there are.
+#
+# Tables between "<!-- table: NAME -->" and "<!-- end -->" are what the code says; a test that fails
+# prints the table that belongs there.
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+import shlex
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from packaging.requirements import Requirement
+
+from llmroute_sim import faults, providers, scenario
+from pytest_llmroute import configs
+from pytest_llmroute.cli import main
+from pytest_llmroute.contracts import contracts
+from pytest_llmroute.routers.litellm.keys import DOCS, Key, data
+
+ROOT = Path(__file__).parent.parent
+PAGES = {"README.md": ROOT / "README.md"} | {
+    page.name: page for page in sorted((ROOT / "docs").glob("*.md"))
+}
+ELSEWHERE = {"pytest.md"}
+"""Whose Python is run by tests of its own (test_plugin.py)."""
+
+# Here already before a suite is run inside this process, or every suite would import them anew.
+for name in ("anthropic", "httpcore", "httpx", "openai", "pytest_asyncio"):
+    if importlib.util.find_spec(name):
+        importlib.import_module(name)
+
+QUIET = (
+    "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:time_machine", "-p", "no:respx",
+    "-p", "no:faker", "-p", "no:hypothesispytest", "-W", "error",
+    "--asyncio-mode=auto", "-o", "asyncio_default_fixture_loop_scope=function",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    line: int
+    language: str
+    title: str | None
+    needs: tuple[str, ...]
+    text: str
+
+    @property
+    def where(self):
+        return f"{self.page}:{self.line}"
+
+    @property
+    def missing(self):
+        return [need for need in self.needs if not _installed(Requirement(need))]
+
+
+def _installed(need):
+    try:
+        return need.specifier.contains(version(need.name), prereleases=True)
+    except PackageNotFoundError:
+        return False
+
+
+def blocks(page):
+    text = PAGES[page].read_text("utf-8")
+    for found in re.finditer(r"^```(\w+)([^\n`]*)\n(.*?)^```$", text, re.M | re.S):
+        said = {key: value.strip('"') for key, value in re.findall(r'(\w+)=("[^"]*"|\S+)', found[2])}
+        assert set(said) <= {"title", "needs"}, f"{page}: unknown fence {found[0].splitlines()[0]}"
+        needs = tuple(filter(None, said.get("needs", "").split(",")))
+        line = text.count("\n", 0, found.start()) + 2
+        yield Block(page, line, found[1], said.get("title"), needs, found[3])
+
+
+# -- examples
+
+
+@pytest.fixture
+def folder(pytester, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    (pytester.path / "fixtures").symlink_to(ROOT / "fixtures")
+    return pytester
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_example_runs(page, folder):
+    found = list(blocks(page))
+    left_out = [block for block in found if block.missing]
+    for block in found:
+        if block.missing:
+            continue
+        if block.title:
+            (folder.path / block.title).write_text(block.text, "utf-8")
+        EXAMPLES.get(block.language, lambda *_: None)(block, folder)
+    if left_out:
+        pytest.skip("; ".join(f"{b.where} needs {', '.join(b.missing)}" for b in left_out))
+
+
+def python(block, folder):
+    code = compile("\n" * (block.line - 1) + block.text, block.where, "exec")
+    count = len(re.findall(r"^(?:async )?def test_", block.text, re.M))
+    if block.page in ELSEWHERE:
+        return
+    if count:
+        file = folder.path / f"test_{block.page.replace('.', '_')}_{block.line}.py"
+        file.write_text(block.text, "utf-8")
+        folder.runpytest_inprocess(*QUIET, file).assert_outcomes(passed=count)
+    elif not block.title:
+        exec(code, {"__name__": "__main__"})
+
+
+def toml(block, folder):
+    entry = tomllib.loads(block.text)
+    name = (block.title or block.where).removesuffix(".toml")
+    if block.title == "llmroute.toml":
+        config = configs.read(folder.path / block.title)
+        assert config is not None
+        assert config.promises
+        assert config.entries(config.group)
+    elif {"ask", "incident"} & set(entry):
+        template = scenario.load(name, block.text)
+        roles = {role: ["openai"] for role in ("target", "next", "others")}
+        template.bind(roles, dict.fromkeys(template.needs, 60.0))
+        assert set(template.tests) <= set(contracts())
+    elif "dialect" in entry:
+        providers.load(name, block.text)
+
+
+def yaml_file(block, folder):
+    assert yaml.safe_load(block.text)
+    if block.title:
+        config = configs.read(folder.path / block.title)
+        assert config is not None
+        assert config.promises
+
+
+def console(block, folder):
+    status = None
+    for command, *shown in _commands(block.text):
+        if command == "echo $?":
+            assert shown == [str(status)], f"{block.where}: the exit status is {status}"
+            status = 0
+            continue
+        assert status != 2, f"{block.where}: ended with 2, and the page does not say so"
+        program, *arguments = shlex.split(command)
+        assert program == "llmroute", f"{block.where}: {command} is not run here: write it in an sh block"
+        ran = CliRunner().invoke(main, arguments)
+        assert isinstance(ran.exception, SystemExit | None), f"{block.where}: {ran.exception!r}"
+        status = ran.exit_code
+        assert status in (0, 1, 2, 3), f"{block.where}: {command} ended with {status}: {ran.output}"
+        printed = ran.output if status == 2 else ran.stdout
+        if shown:
+            assert _matches(shown, printed), f"{block.where}: {command} prints\n\n{printed}"
+    assert status != 2, f"{block.where}: ended with 2, and the page does not say so"
+
+
+def _commands(text):
+    found = []
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            found.append([line.removeprefix("$ ")])
+        else:
+            found[-1].append(line)
+    return found
+
+
+def _matches(shown, printed):
+    lines = [r"(?:.*\n)*?" if line == "..." else re.escape(line) + r" *\n" for line in shown]
+    return re.fullmatch("".join(lines), printed.rstrip("\n") + "\n")
+
+
+def shell(block, folder):
+    for line in block.text.splitlines():
+        for command in line.split("&&"):
+            program, *arguments = shlex.split(command, comments=True) or [""]
+            if program.endswith("llmroute") and arguments and arguments[0] in main.commands:
+                main.commands[arguments[0]].make_context(arguments[0], arguments[1:])
+
+
+def json_text(block, folder):
+    json.loads(block.text)
+
+
+EXAMPLES = {
+    "python": python, "toml": toml, "yaml": yaml_file, "console": console, "sh": shell,
+    "json": json_text,
+}  # fmt: skip
+
+
+def test_the_two_jobs_come_first_in_the_readme():
+    first, second = [block.text for block in blocks("README.md") if block.language in ("sh", "console")][:2]
+    assert "llmroute run fixtures/llmroute_data/configs --json report.json" in first
+    assert "tox run" in second
+
+
+# -- links
+
+
+def _anchors(text):
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page):
+    text = PAGES[page].read_text("utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)):
+        if link.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = PAGES[page].parent / file if file else PAGES[page]
+        assert target.exists(), f"{page}: {link}"
+        if anchor:
+            assert anchor in _anchors(target.read_text("utf-8")), f"{page}: {link}"
+
+
+def test_every_page_is_in_the_index():
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", PAGES["index.md"].read_text("utf-8"))
+    assert set(listed) == set(PAGES) - {"README.md", "index.md"}
+
+
+# -- tables
+
+
+def _table(heads, rows):
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |" for line in lines)
+
+
+def _key(field):
+    name = field.name.replace("_", "-")
+    if field.default is MISSING or field.default in (None, float("inf")):
+        return f"`{name}`"
+    return f"`{name} = {json.dumps(field.default)}`"
+
+
+STAGES = {faults.ConnectFault: "connect", faults.AdmitFault: "admit", faults.StreamFault: "stream"}
+
+
+def faults_table():
+    stage = {name: STAGES[kind.__mro__[1]] for name, kind in faults.FAULTS.items()}
+    return _table(
+        ("name", "class", "keys", "stage", "what it does"),
+        [
+            (f"`{name}`", f"`{kind.__name__}`", ", ".join(map(_key, fields(kind))), stage[name], kind.__doc__.replace("``", "`"))
+            for name, kind in faults.FAULTS.items()
+        ],
+    )  # fmt: skip
+
+
+def scenarios_table():
+    found = scenario.shipped().items()
+    return _table(
+        ("name", "what happens", "what a good router does"),
+        [(f"`{name}`", template.title, template.good) for name, template in found],
+    )
+
+
+def contracts_table():
+    def keys(kind):
+        for field in fields(kind):
+            if field.name != "group":
+                optional = field.default is not MISSING
+                yield f"`{field.name}`" + " (optional)" * optional
+
+    return _table(
+        ("contract", "rule", "fields"),
+        [(f"`{name}`", kind.about, ", ".join(keys(kind))) for name, kind in contracts().items()],
+    )
+
+
+def providers_table():
+    return _table(
+        ("name", "title", "hosts", "format", "base path", "source"),
+        [
+            (f"`{name}`", one.title, ", ".join(f"`{host}`" for host in one.hosts), one.dialect, f"`{one.base_path}`" if one.base_path else "", f"<{one.source}>")
+            for name, one in providers.providers().items()
+        ],
+    )  # fmt: skip
+
+
+SECTIONS = {"entry": "model_list", "retry_policy": "router_settings.retry_policy", "cache_params": "litellm_settings.cache_params"}  # fmt: skip
+
+
+def keys_table():
+    found: dict[str, list[tuple[str, Key]]] = {}
+    for section, keys in data("keys").items():
+        if section == "request":
+            continue
+        for name, entry in keys.items():
+            if (key := Key(**entry)).why is None:
+                found.setdefault(name, []).append((SECTIONS.get(section, section), key))
+    return _table(
+        ("key", "where it stands", "page"),
+        [
+            (f"`{name}`", ", ".join(f"`{section}`" for section, _ in given), _page(given[0][1]))
+            for name, given in found.items()
+        ],
+    )
+
+
+def _page(key):
+    return f"[{key.page.partition('#')[0]}]({key.address})" if key.page else ""
+
+
+TABLES = {
+    "faults": ("fault.md", faults_table),
+    "scenarios": ("scenario.md", scenarios_table),
+    "contracts": ("promise.md", contracts_table),
+    "providers": ("provider.md", providers_table),
+    "keys": ("routing-config.md", keys_table),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_says_what_the_code_says(name):
+    page, make = TABLES[name]
+    text = PAGES[page].read_text("utf-8")
+    found = re.search(rf"<!-- table: {name} -->\n(.*?)\n<!-- end -->", text, re.S)
+    assert found is not None, f"{page} has no table {name}"
+    expected = make()
+    assert found[1] == expected, f"{page} is behind the code; this belongs there:\n\n{expected}\n"
+
+
+def test_every_role_and_number_of_the_library_is_explained():
+    page = PAGES["scenario.md"].read_text("utf-8")
+    needed = {name for template in scenario.shipped().values() for name in template.needs}
+    assert {name for name in needed if f"`{name}`" not in page} == set()
+
+
+def test_keys_are_explained_at_the_routers_own_pages():
+    assert DOCS in PAGES["routing-config.md"].read_text("utf-8")
