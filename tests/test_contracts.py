@@ -351,8 +351,8 @@ STREAM: dict[str, Case] = {
     "a model that is slow by itself is no silence": (
         stall, "nothing", story(call("answered", Step("A", "200", took=31, head=30), stream=True)),
     ),
-    "what is not streamed has other limits": (
-        stall, "nothing", story(call("answered", Step("A", "silence", took=30), ("B", "200"))),
+    "a whole answer that never comes is waited for too long": (
+        stall, "broken", story(call("answered", Step("A", "silence", took=30), ("B", "200"))),
     ),
     "a caller who left first was not kept waiting": (
         stall, "nothing", story(call("left", Step("A", "silence", took=4), stream=True)),

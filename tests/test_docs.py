@@ -4,11 +4,10 @@
 #   needs=openai>=3     the block is left out where that is not installed (several: with commas)
 #
 # A python block that defines tests is run by pytest, one with a title is only written, any other is
-# run as a script. A toml block that is a scenario, a provider or an llmroute.toml is read as one, a
-# yaml block with a title as a routing configuration. In a console block the commands behind "$ "
-# are run where the page's files are; what stands below a command is what it prints, a line "..."
-# standing for any lines, and "$ echo $?" tells its exit status. The commands of an sh block are not
-# run, but those of ours must be ones that there are.
+# run as a script. A toml block that is a scenario, a provider or an llmroute.toml is read as one. In
+# a console block the commands behind "$ " are run where the page's files are; what stands below a
+# command is what it prints, a line "..." standing for any lines, and "$ echo $?" tells its exit
+# status. The commands of an sh block are not run, but those of ours must be ones that there are.
 #
 # Tables between "<!-- table: NAME -->" and "<!-- end -->" are what the code says; a test that fails
 # prints the table that belongs there.
@@ -146,10 +145,6 @@ def toml(block, folder):
 
 def yaml_file(block, folder):
     assert yaml.safe_load(block.text)
-    if block.title:
-        config = configs.read(folder.path / block.title)
-        assert config is not None
-        assert config.promises
 
 
 def console(block, folder):

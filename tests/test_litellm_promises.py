@@ -398,12 +398,14 @@ def test_a_cooldown_that_cannot_be_judged_says_why(read, text, says):
 
 def test_a_stream_timeout_is_judged_before_the_first_chunk_only(found):
     text = GROUPS + settings("stream_timeout: 4", "timeout: 20")
-    (stall,) = found(text, "stream.stall")
+    stall, whole = found(text, "stream.stall")
     assert stall.contract.seconds == 4
     assert stall.numbers["patience"] == 4
     assert "stream-stall" in stall.avoid
     assert stall.because.note
     assert all("stream" in entry for entry in stall.entries)
+    assert whole.contract.seconds == 20
+    assert not any("stream" in entry for entry in whole.entries)
 
 
 def test_a_timeout_serves_for_streams_where_nothing_else_is_set(found):

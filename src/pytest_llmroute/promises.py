@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeAlias
 
-from pytest_llmroute.contracts import Contract
+from pytest_llmroute.contracts import Contract, Target
 
-__all__ = ("Because", "NotJudged", "Promise", "Source")
+__all__ = ("Because", "NotJudged", "Promise", "Source", "retargeted")
 
 Source: TypeAlias = Literal["config", "user", "format", "policy"]
 """Who promises: a key of the configuration, as the router's public documentation explains it; a
@@ -60,6 +60,18 @@ class Promise:
         """The contract, the group, and the line that promises it."""
         line = f":{self.because.line}" if self.because.line else ""
         return f"{self.contract.id}[{self.group}{line}]"
+
+
+def retargeted(contract: Contract, change: Callable[[Target], Target]) -> Contract:
+    """A contract with every target changed, one by one."""
+    changed: dict[str, Any] = {}
+    for each in fields(contract):  # type: ignore[arg-type]  # every contract is a dataclass
+        match getattr(contract, each.name):
+            case Target() as one:
+                changed[each.name] = change(one)
+            case (Target(), *_) as listed:
+                changed[each.name] = tuple(map(change, listed))
+    return replace(contract, **changed)  # type: ignore[type-var]  # every contract is a dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,21 +97,21 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A streamed attempt that falls silent is left within ``seconds`` of its last sign of life, and
-    a second of slack; a call that waits on it for ever is broken."""
+    """An attempt that falls silent is left within ``seconds`` of its last sign of life, and a second
+    of slack; a call that waits on it for ever is broken."""
 
     id: ClassVar[str] = "stream.stall"
-    about: ClassVar[str] = "a stream that fell silent is left in time"
+    about: ClassVar[str] = "a provider that fell silent is left in time"
 
     seconds: float
 
     def check(self, history: History) -> Iterator[Observation]:
-        """One observation per streamed attempt that a fault made silent."""
+        """One observation per attempt that a fault made silent."""
         calls = {call.id: call for call in history.calls}
         for attempt in history.attempts:
             call = None if attempt.call is None else calls.get(attempt.call)
-            # An attempt that told no model never got as far as a stream: other patience applies.
-            if attempt.via is not None or not attempt.stream or (call and not call.stream):
+            # An attempt that told no model was never connected: other patience applies.
+            if attempt.via is not None or attempt.model is None:
                 continue
             silence = self._silence(attempt)
             if silence is None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from llmroute_sim.simulator import Deployment
-from pytest_llmroute.promises import NotJudged, Promise
+from pytest_llmroute.promises import NotJudged, Promise, retargeted
 from pytest_llmroute.routers import Entry, Router
 from pytest_llmroute.routers.litellm.budgets import check_budgets
 from pytest_llmroute.routers.litellm.entries import read_groups
@@ -76,7 +76,11 @@ def read(path: Path) -> LiteLLMConfig | None:
     check(tree)
     vault = Vault()
     config = _config(tree, vault)
-    promises, not_judged = derive(config)
+    derived, not_judged = derive(config)
+    promises = tuple(
+        replace(promise, contract=retargeted(promise.contract, config.settled))
+        for promise in derived
+    )
     hosts = deployments(member for group in config.groups.values() for member in group.members)
     return LiteLLMConfig(path, config, promises, not_judged, hosts, vault.variables)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pytest_llmroute.contracts.health import Cooldown
 from pytest_llmroute.contracts.stream import Stall
 from pytest_llmroute.routers.litellm.facts import Facts, own
-from pytest_llmroute.routers.litellm.ledger import STREAMS, Ledger
+from pytest_llmroute.routers.litellm.ledger import JSON, STREAMS, Ledger
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Member
 from pytest_llmroute.routers.litellm.settings import Config
@@ -31,33 +31,15 @@ def timeouts(config: Config, ledger: Ledger, facts: Facts) -> None:
     streamed = _lines(config, facts, "stream_timeout")
     unstreamed = _lines(config, facts, "timeout") or _lines(config, facts, "request_timeout")
     if group.api != "chat":
-        for key in (*streamed, *unstreamed):
-            ledger.skip(key, "no contract judges how long an answer may take that is not streamed")
-        return
-    if streamed and facts.patience is not None:
         for key in streamed:
-            ledger.promise(
-                Stall(facts.patience), key,
-                f"a stream of {group.name} that stays silent for {facts.patience:g} s is left",
-                group.name, note=_FIRST_CHUNK, entries=STREAMS,
-                pages=(
-                    "proxy/timeout#custom-timeouts--stream-timeouts-per-model",
-                    "proxy/config_settings#router_settings---reference",
-                ),
-                roles=facts.roles, numbers=facts.numbers,
-                avoid=_audible(facts) | {
-                    "stream-stall": "pages differ on whether it bounds a wait after the first chunk"
-                },
-            )  # fmt: skip
-        for key in unstreamed:
-            ledger.skip(
-                key,
-                "streams go by stream_timeout, and no contract judges how long an answer may take "
-                "that is not streamed; what comes after it, the fallbacks' promises try",
-            )
-        return
+            ledger.skip(key, "embeddings are not streamed")
+    elif streamed and facts.patience is not None:
+        for key in streamed:
+            _promised(ledger, facts, key, facts.patience, "a stream", STREAMS, _FIRST_CHUNK, {
+                "stream-stall": "pages differ on whether it bounds a wait after the first chunk"
+            })  # fmt: skip
     if facts.timeout is None:
-        for key in (*streamed, *unstreamed):
+        for key in (*unstreamed, *(() if facts.patience is not None else streamed)):
             ledger.skip(
                 key, "other deployments of its group have no timeout, so the group has none"
             )
@@ -65,13 +47,33 @@ def timeouts(config: Config, ledger: Ledger, facts: Facts) -> None:
     note = _SILENCE
     if config.find("timeout") and any(own(m, "timeout")[0] for m in group.members):
         note += "; whether a deployment's or the router's wins is not said, so the longer is judged"
+    bounds_all = group.api != "chat" or not streamed
     for key in unstreamed:
-        ledger.promise(
-            Stall(facts.timeout), key,
-            f"a stream of {group.name} that stays silent for {facts.timeout:g} s is left",
-            group.name, note=note, entries=STREAMS, pages=("proxy/timeout",),
-            roles=facts.roles, numbers=facts.numbers, avoid=_audible(facts),
-        )  # fmt: skip
+        _promised(
+            ledger, facts, key, facts.timeout, "a deployment", () if bounds_all else JSON, note, {}
+        )
+
+
+def _promised(
+    ledger: Ledger,
+    facts: Facts,
+    key: KeyPath,
+    seconds: float,
+    what: str,
+    entries: tuple[str, ...],
+    note: str,
+    avoid: Mapping[str, str],
+) -> None:
+    name = facts.group.name
+    ledger.promise(
+        Stall(seconds), key, f"{what} of {name} that stays silent for {seconds:g} s is left", name,
+        note=note, entries=entries, kind=facts.kind,
+        pages=(
+            "proxy/timeout#custom-timeouts--stream-timeouts-per-model",
+            "proxy/config_settings#router_settings---reference",
+        ),
+        roles=facts.roles, numbers=facts.numbers, avoid={**_audible(facts), **avoid},
+    )  # fmt: skip
 
 
 def _overruled(config: Config, ledger: Ledger, facts: Facts) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmroute_sim.names import Unknown
@@ -93,6 +93,13 @@ class Config:
         ``max_fallbacks``."""
         others = [link for link in chain.links if link.group is not group]
         return tuple(others[: int(self.router.get("max_fallbacks", MAX_FALLBACKS))])
+
+    def settled(self, target: Target) -> Target:
+        """A target, marked if the file has nothing else at its hosts."""
+        hosts = {host for host, _, _ in target.deployments}
+        members = (member for group in self.groups.values() for member in group.members)
+        there = {member.deployment for member in members if member.host in hosts}
+        return replace(target, alone=there <= set(target.deployments))
 
     def reachable(self, group: Group) -> tuple[Target, ...]:
         """The group and all that its lists lead to, through the lists of those too: whether lists

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from llmroute_sim.names import Unknown
 from pytest_llmroute.contracts import Contract, Target, contracts
 from pytest_llmroute.contracts.retry import Hint, Hopeless
 from pytest_llmroute.contracts.stream import OneVoice, Whole
-from pytest_llmroute.promises import Because, Promise
+from pytest_llmroute.promises import Because, Promise, retargeted
 from pytest_llmroute.routers.own.fields import Misfit, field_names, fill
 from pytest_llmroute.routers.own.stage import distinct, named, numbers_of, roles
 from pytest_llmroute.routers.own.tables import Table
@@ -31,7 +31,14 @@ def promises_in(whole: Table, world: Map, group: str) -> tuple[Promise, ...]:
     targets = _apart(target for _, contract, acted in read for target in (*named(contract), *acted))
     order = distinct(targets.values())
     written = [
-        _promise(table, _marked(contract, targets), acted, order, world, group)
+        _promise(
+            table,
+            retargeted(contract, lambda target: targets[target.name]),
+            acted,
+            order,
+            world,
+            group,
+        )
         for table, contract, acted in read
     ]
     return (*written, *_practice(whole, order, group))
@@ -114,17 +121,6 @@ def _apart(targets: Iterable[Target]) -> dict[str, Target]:
         )
         for name, target in found.items()
     }
-
-
-def _marked(contract: Contract, targets: Mapping[str, Target]) -> Contract:
-    changed: dict[str, Any] = {}
-    for field in fields(contract):  # type: ignore[arg-type]  # every contract is a dataclass
-        match getattr(contract, field.name):
-            case Target(name=name):
-                changed[field.name] = targets[name]
-            case (Target(), *_) as listed:
-                changed[field.name] = tuple(targets[one.name] for one in listed)
-    return replace(contract, **changed)  # type: ignore[type-var]  # every contract is a dataclass
 
 
 def _said(contract: Contract) -> str:
