@@ -82,7 +82,9 @@ def _installed(need):
 def blocks(page):
     text = PAGES[page].read_text("utf-8")
     for found in re.finditer(r"^```(\w+)([^\n`]*)\n(.*?)^```$", text, re.M | re.S):
-        said = {key: value.strip('"') for key, value in re.findall(r'(\w+)=("[^"]*"|\S+)', found[2])}
+        said = {
+            key: value.strip('"') for key, value in re.findall(r'(\w+)=("[^"]*"|\S+)', found[2])
+        }
         assert set(said) <= {"title", "needs"}, f"{page}: unknown fence {found[0].splitlines()[0]}"
         needs = tuple(filter(None, said.get("needs", "").split(",")))
         line = text.count("\n", 0, found.start()) + 2
@@ -156,7 +158,9 @@ def console(block, folder):
             continue
         assert status != 2, f"{block.where}: ended with 2, and the page does not say so"
         program, *arguments = shlex.split(command)
-        assert program == "llmroute", f"{block.where}: {command} is not run here: write it in an sh block"
+        assert program == "llmroute", (
+            f"{block.where}: {command} is not run here: write it in an sh block"
+        )
         ran = CliRunner().invoke(main, arguments)
         assert isinstance(ran.exception, SystemExit | None), f"{block.where}: {ran.exception!r}"
         status = ran.exit_code
@@ -201,7 +205,9 @@ EXAMPLES = {
 
 
 def test_the_two_jobs_come_first_in_the_readme():
-    first, second = [block.text for block in blocks("README.md") if block.language in ("sh", "console")][:2]
+    first, second = [
+        block.text for block in blocks("README.md") if block.language in ("sh", "console")
+    ][:2]
     assert "llmroute run fixtures/llmroute_data/configs --json report.json" in first
     assert "tox run" in second
 
@@ -217,7 +223,9 @@ def _anchors(text):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page):
     text = PAGES[page].read_text("utf-8")
-    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)):
+    for link in re.findall(
+        r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    ):
         if link.startswith(("https://", "http://")):
             continue
         file, _, anchor = link.partition("#")

@@ -5,25 +5,24 @@ to pass it on. Tickets are drawn when a thread or job is submitted, and the lowe
 run is next, so the order never depends on the operating system.
 
 A strand that waits in C code keeps the baton where nobody sees it (a bare lock, a real socket).
-The others then look at it now and again, and after a second in which it has not moved they go on
-without it. That is a degradation: it is counted, and what happened since may depend on the machine.
+The others then look at it now and again, and after a second in which its thread neither ran nor
+could have run they go on without it. That is a degradation: it is counted, and what happened since
+may depend on the machine.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import sys
 import threading
 from collections.abc import Iterator
 
+from llmroute_sim.pulse import LOOK
 from llmroute_sim.real import Real
 from llmroute_sim.strand import Ended, Strand, Waiter
 
 __all__ = ("Baton",)
 
-LOOK = 0.1
-"""Real seconds between two looks at a strand that keeps the baton."""
 PATIENCE = 1.0
 """Real seconds that it may stand still before the others go on without it."""
 
@@ -46,8 +45,7 @@ class Baton:
         self._holder: Strand | None = None
         self._turns = 0
         self._tickets = itertools.count(1)
-        self._seen: tuple[object, ...] = ()
-        self._seen_at = 0.0
+        self._seen: tuple[int, int] | None = None
 
     # -- coming and going
 
@@ -63,8 +61,7 @@ class Baton:
             if self.founder is not None:
                 raise RuntimeError("this thread does not belong to the world of this clock")
             strand = self.founder = self._new("the thread that opened the world")
-            strand.ident = ident
-            self.members[ident] = strand
+            self.members[strand.begin()] = strand
             self._holder = strand
         if self._holder is not strand:
             if self.over and strand is not self.founder:
@@ -96,8 +93,7 @@ class Baton:
         its world ended, never gets one and begins as a thread of its own."""
         if strand.ticket not in self._alive:
             return
-        strand.ident = threading.get_ident()
-        self.members[strand.ident] = strand
+        self.members[strand.begin()] = strand
         self._await(strand)
 
     def leave(self, strand: Strand) -> None:
@@ -185,11 +181,32 @@ class Baton:
                 waiter.woken = True
                 self.rouse(waiter.strand)
 
+    def rest(self, strand: Strand) -> bool:
+        """Let those who are astray come back, really, as long as they show signs of life. Returns
+        whether anybody had a turn meanwhile."""
+        with self._mutex:
+            self._holder = None
+            turns = self._turns
+            for lost in self._astray():
+                lost.pulse.begin()
+            other = self._pop()
+            if other is not None:
+                self._give(other)
+        self._await(strand)
+        return self._turns != turns + 1
+
     def rouse(self, strand: Strand) -> None:
         """Let a strand look up, whatever it waits for."""
         with self._mutex:
             if strand is not self._holder and not strand.astray:
                 self._push(strand)
+                if self._holder is None and (other := self._pop()) is not None:
+                    self._give(other)
+
+    @property
+    def anyone_astray(self) -> bool:
+        """Whether some strand runs, or waits, where nobody sees it."""
+        return bool(self._astray())
 
     @property
     def anyone_ready(self) -> bool:
@@ -201,6 +218,9 @@ class Baton:
         return strand.ticket in self._alive and not strand.astray
 
     # -- within the mutex
+
+    def _astray(self) -> list[Strand]:
+        return [strand for strand in self._alive.values() if strand.astray]
 
     def _new(self, name: str, daemon: bool = False) -> Strand:
         strand = Strand(next(self._tickets), name, daemon)
@@ -270,18 +290,18 @@ class Baton:
     def _look(self, strand: Strand) -> None:
         with self._mutex:
             holder = self._holder
-            if holder is strand or holder is None:
+            if holder is strand:
                 return
-            seen = (self._turns, *_place(holder))
+            if holder is None:
+                lost = self._astray()
+                if lost and all(s.pulse.stood_still() >= PATIENCE for s in lost):
+                    self._give(strand)
+                return
+            seen = (self._turns, holder.ticket)
             if seen != self._seen:
-                self._seen, self._seen_at = seen, Real.monotonic()
-            elif Real.monotonic() - self._seen_at >= PATIENCE:
+                self._seen = seen
+                holder.pulse.begin()
+            elif holder.pulse.stood_still() >= PATIENCE:
                 self.degraded += 1
                 holder.astray = True
                 self._give(self._pop() or strand)
-
-
-def _place(strand: Strand) -> tuple[object, ...]:
-    """Where a strand's code is: two equal answers say that it stands still."""
-    frame = sys._current_frames().get(strand.ident or 0)
-    return (strand.ticket, id(frame), frame.f_lasti if frame else None)

@@ -194,22 +194,22 @@ class Clock:
         while heap and heap[0][2]._do is None:
             heapq.heappop(heap)
         when = heap[0][0] if heap else None
-        if self._horizons and self._at_horizon(waiter, when):
+        if when is None and self._somebody_comes(waiter):
+            return
+        if self._horizons and self._at_horizon(when):
             return
         if when is None or when > self._end:
-            if when is not None or not self._outsiders_come(waiter):
-                self._stuck(waiter, when)
+            self._stuck(when)
             return
         timer = heapq.heappop(heap)[2]
         self._move(when)
         if timer._do is not None:
             timer._do()
 
-    def _at_horizon(self, waiter: Waiter, when: int | None) -> bool:
+    def _at_horizon(self, when: int | None) -> bool:
         nearest = min(self._horizons, key=lambda horizon: horizon.when)
         if when is None:
-            if not self._outsiders_come(waiter):
-                nearest.reached("nothing is left that could happen")
+            nearest.reached("nothing is left that could happen")
             return True
         if nearest.when > when:
             return False
@@ -224,19 +224,23 @@ class Clock:
             for follow in self.followers:
                 follow(passed / _SECOND)
 
-    def _stuck(self, waiter: Waiter, when: int | None) -> None:
+    def _stuck(self, when: int | None) -> None:
         why = "nothing is left that could happen"
         if when is not None:
             why = f"the next thing lies beyond the horizon of {self._length:g} s"
             # The next call gets a horizon of its own.
             self._end = self._ns + _nanoseconds(self._length)
         founder = self.baton.founder
-        victim = founder if founder and self.baton.parked(founder) else waiter.strand
-        victim.doom = Stuck(f"would wait for ever: {why} (at {self.now():g} s)")
-        self.baton.rouse(victim)
+        # Whoever else idles, a worker that waits for work as a rule, hangs nobody.
+        if founder is not None and self.baton.parked(founder):
+            founder.doom = Stuck(f"would wait for ever: {why} (at {self.now():g} s)")
+            self.baton.rouse(founder)
 
-    def _outsiders_come(self, waiter: Waiter) -> bool:
-        """Before a verdict: give threads that live in real time a moment to wake somebody."""
+    def _somebody_comes(self, waiter: Waiter) -> bool:
+        """Before a verdict: give threads that live in real time a moment to wake somebody, and those
+        of the world that went astray the time that they need."""
+        if self.baton.anyone_astray:
+            return self.baton.rest(waiter.strand)
         if not _outsiders(self.baton):
             return False
         until = Real.monotonic() + 0.1

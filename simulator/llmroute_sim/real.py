@@ -16,3 +16,10 @@ class Real:
     monotonic = staticmethod(time.monotonic)
     monotonic_ns = staticmethod(time.monotonic_ns)
     sleep = staticmethod(time.sleep)
+    clock_gettime = staticmethod(time.clock_gettime)
+
+    @staticmethod
+    def thread_clock(ident: int) -> int | None:
+        """The clock of the processor time of a living thread, None where there is none."""
+        find = getattr(time, "pthread_getcpuclockid", None)
+        return find(ident) if find is not None else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
+from llmroute_sim.pulse import Pulse
+
 __all__ = ("Ended", "Strand", "Waiter")
 
 
@@ -21,6 +23,7 @@ class Strand:
         "doom",
         "ident",
         "name",
+        "pulse",
         "queued",
         "ticket",
         "turn",
@@ -32,12 +35,19 @@ class Strand:
         self.daemon = daemon
         self.name = name
         self.ident: int | None = None
+        self.pulse = Pulse()
         self.turn = threading.Lock()
         self.turn.acquire()
         self.doom: BaseException | None = None
         self.queued = False
         self.astray = False
         self.watchers: list[Waiter] = []
+
+    def begin(self) -> int:
+        """It is the running thread that carries it out; returns that thread's ident."""
+        self.ident = threading.get_ident()
+        self.pulse = Pulse(self.ident)
+        return self.ident
 
 
 class Waker(Protocol):

@@ -56,10 +56,11 @@ if start:
 
 class Interpreter:
     """A child process that plays cells. Raises ``CannotPlay`` if it cannot; ``own`` are
-    the packages that its environment has itself."""
+    the packages that its environment has itself, ``named`` is how errors call it."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, *, named: str | None = None) -> None:
         self.python = python
+        self._name = named or f"--python {python}"
         self.own: frozenset[str] = frozenset()
         self.versions: Mapping[str, str] = {}
         said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (lives as long as the process)
@@ -76,7 +77,7 @@ class Interpreter:
         except OSError as error:
             self._said.close()
             why = error.strerror or error
-            raise CannotPlay(f"--python {python}: cannot be started: {why}") from error
+            raise CannotPlay(f"{self._name}: cannot be started: {why}") from error
         try:
             self._begin()
         except BaseException:
@@ -160,7 +161,7 @@ class Interpreter:
         self._said.seek(0)
         words = [line for line in self._said.read().splitlines() if line.strip()]
         last = f" ({words[-1].strip()[:200]})" if words else ""
-        return CannotPlay(f"--python {self.python}: {message}{last}")
+        return CannotPlay(f"{self._name}: {message}{last}")
 
 
 def entry_of(scenario: Scenario) -> dict[str, Any]:

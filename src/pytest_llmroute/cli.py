@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,9 @@ __all__ = ("main",)
 
 WRONG, INTERRUPTED = 2, 130
 """Exit statuses beside those of a report: a mistake in what was asked for, and Ctrl-C."""
+
+_MANY = 32
+"""Cells from which on it pays to play them in several processes."""
 
 _EVERYTHING = "--allow-untested"
 
@@ -94,21 +98,24 @@ def run(
     page = consoles.page_for(out, detail=verbose, python=python)
     with _mistakes(verbose), ExitStack() as stack:
         found = _found(paths)
+        from pytest_llmroute.crew import Crew
         from pytest_llmroute.sweep import Sweep, aloud, choose, plan, quietly
 
         choice = choose(scenarios, contracts, policy=policy, seed=seed)
         _check(allowed)
         if saved is not None:
             _check_writable(saved)
-        player, installed, versions = (aloud if verbose else quietly), None, None
+        player, installed, versions, hands = (aloud if verbose else quietly), None, None, 1
         if python is not None:
-            from pytest_llmroute.child import Interpreter
-
-            child = stack.enter_context(Interpreter(python))
-            player, installed, versions = child.play, child.own.__contains__, child.versions
+            crew = stack.enter_context(Crew(python, os.cpu_count() or 1))
+            player, hands, child = crew.play, crew.size, crew.first
+            installed, versions = child.own.__contains__, child.versions
         plans = plan(found.configs, choice, installed)
         cells = sum(len(one.trials) for one in plans)
-        sweep = Sweep(plans, player, _watcher(stack, err, cells))
+        if python is None and not verbose and cells >= _MANY and (os.cpu_count() or 1) > 1:
+            crew = stack.enter_context(Crew(sys.executable, os.cpu_count() or 1, named="llmroute"))
+            player, hands = crew.play, crew.size
+        sweep = Sweep(plans, player, _watcher(stack, err, cells), hands)
         interrupted = False
         try:
             for sheet in sweep.sheets():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -167,10 +169,13 @@ def _said(error: BaseException) -> str:
 
 class Sweep:
     """Plays plans one after the other and keeps what was found, so that it can be shown even when
-    the user has seen enough before the end."""
+    the user has seen enough before the end. ``hands`` is how many cells the player can play at once."""
 
-    def __init__(self, plans: Iterable[Plan], player: Player, watcher: Watcher) -> None:
+    def __init__(
+        self, plans: Iterable[Plan], player: Player, watcher: Watcher, hands: int = 1
+    ) -> None:
         self.found: list[Sheet] = []
+        self._hands = hands
         self._plans = plans
         self._player = player
         self._watcher = watcher
@@ -184,15 +189,27 @@ class Sweep:
                 results.append(Result(plan.config, None, History(), plan.untried))
             self._watcher.begin(plan)
             try:
-                for trial in plan.trials:
-                    results.append(judged(trial, player=self._player))
-                    self._watcher.played(results[-1])
+                for result in self._results(plan):
+                    results.append(result)
+                    self._watcher.played(result)
             except KeyboardInterrupt:
                 self.found.append(sheet(plan.config, results))
                 raise
             self.found.append(sheet(plan.config, results))
             self._watcher.done(self.found[-1])
             yield self.found[-1]
+
+    def _results(self, plan: Plan) -> Iterator[Result]:
+        """What comes of each trial, in their order however many are played at once."""
+        if self._hands == 1:
+            for trial in plan.trials:
+                yield judged(trial, player=self._player)
+            return
+        with ThreadPoolExecutor(self._hands) as pool:
+            try:
+                yield from pool.map(partial(judged, player=self._player), plan.trials)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 def quietly(cell: Cell) -> History:
