@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import queue
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from llmroute_sim.carriers.inside import aside
 from llmroute_sim.carriers.memory import StillWaiting, in_memory
 from llmroute_sim.clock import Clock, RealClock, Stuck
 from llmroute_sim.wire import Address, Exchange, Request
@@ -250,6 +252,82 @@ def test_a_bare_lock_across_a_sleep_degrades_the_clock_and_is_counted(clock):
     thread.join()
     assert clock.now() == 5.0
     assert clock.description == "virtual, degraded (1)"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmroute_sim.baton.PATIENCE", 0.05)
+    monkeypatch.setattr("llmroute_sim.baton.LOOK", 0.005)
+
+
+def idle_worker() -> tuple[queue.Queue[object], list[BaseException]]:
+    """A worker that waits for work; returns its queue and what it raised."""
+    work: queue.Queue[object] = queue.Queue()
+    raised: list[BaseException] = []
+
+    def worker() -> None:
+        try:
+            while work.get() is not None:
+                pass
+        except BaseException as error:
+            raised.append(error)
+
+    threading.Thread(target=worker, daemon=True).start()
+    return work, raised
+
+
+def held_outside(clock: Clock, seconds: float) -> threading.Lock:
+    """A bare lock that a thread beside the world lets go after so many real seconds."""
+    lock = threading.Lock()
+    lock.acquire()
+    with aside():
+        threading.Timer(seconds, lock.release).start()
+    return lock
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_idle_worker_is_not_stuck_while_another_thread_waits_in_c(clock):
+    work, raised = idle_worker()
+    held_outside(clock, 0.4).acquire()
+    time.sleep(1)
+    assert raised == []
+    work.put(None)
+    time.sleep(1)
+    assert clock.now() == 2.0
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_call_is_not_ended_while_its_thread_runs_beside_the_clock(clock):
+    work, raised = idle_worker()
+    with clock.horizon_at(600):
+        held_outside(clock, 0.4).acquire()
+        burn(0.2)
+        time.sleep(1)
+    work.put(None)
+    assert raised == []
+
+
+def burn(seconds: float) -> None:
+    """Compute for so many seconds of this thread's own."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "step", [lambda: None, lambda: select.select([], [], [], 0)], ids=["holds", "releases"]
+)
+def test_a_thread_that_computes_for_long_degrades_nothing(clock, step):
+    work, _ = idle_worker()
+    ticks = []
+    clock.call_later(1, lambda: ticks.append(clock.now()))
+    until = time.thread_time() + 0.3
+    while time.thread_time() < until:
+        step()
+    assert ticks == []
+    assert clock.description == "virtual"
+    work.put(None)
 
 
 # -- hanging

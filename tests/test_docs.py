@@ -1,21 +1,20 @@
 # The documentation is executed. Behind its language a fence may say
 #
-#   title="router.py"   the block is this file, there for every later block of its page
-#   needs=openai>=3     the block is left out where that is not installed (several: with commas)
+#   title="router.py"     the block is this file, there for every later command of its page
+#   needs=openai>=3       the block is left out where that is not installed (several: with commas)
 #
-# A python block that defines tests is run by pytest, one with a title is only written, any other is
-# run as a script. A toml block that is a scenario, a provider or an llmroute.toml is read as one. In
-# a console block the commands behind "$ " are run where the page's files are; what stands below a
-# command is what it prints, a line "..." standing for any lines, and "$ echo $?" tells its exit
-# status. The commands of an sh block are not run, but those of ours must be ones that there are.
+# A python block that defines tests is tested, one with a title is only written, any other is run as a
+# script. A toml block that is a scenario, a provider or an llmroute.toml is read as one. In a console
+# block the commands behind "$ " are run where the page's files are; what stands below a command is
+# what it prints, a line "..." standing for any lines, and "$ echo $?" tells its exit status. The
+# commands of an sh block are not run, but those of ours must be ones that there are.
 #
 # Tables between "<!-- table: NAME -->" and "<!-- end -->" are what the code says; a test that fails
 # prints the table that belongs there.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import inspect
 import json
 import re
 import shlex
@@ -23,6 +22,7 @@ import tomllib
 from dataclasses import MISSING, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -33,7 +33,7 @@ from llmroute_sim import faults, providers, scenario
 from pytest_llmroute import configs
 from pytest_llmroute.cli import main
 from pytest_llmroute.contracts import contracts
-from pytest_llmroute.routers.litellm.keys import DOCS, Key, data
+from pytest_llmroute.routers.litellm.keys import Key, data
 
 ROOT = Path(__file__).parent.parent
 PAGES = {"README.md": ROOT / "README.md"} | {
@@ -41,17 +41,6 @@ PAGES = {"README.md": ROOT / "README.md"} | {
 }
 ELSEWHERE = {"pytest.md"}
 """Whose Python is run by tests of its own (test_plugin.py)."""
-
-# Here already before a suite is run inside this process, or every suite would import them anew.
-for name in ("anthropic", "httpcore", "httpx", "openai", "pytest_asyncio"):
-    if importlib.util.find_spec(name):
-        importlib.import_module(name)
-
-QUIET = (
-    "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:time_machine", "-p", "no:respx",
-    "-p", "no:faker", "-p", "no:hypothesispytest", "-W", "error",
-    "--asyncio-mode=auto", "-o", "asyncio_default_fixture_loop_scope=function",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,48 +80,60 @@ def blocks(page):
         yield Block(page, line, found[1], said.get("title"), needs, found[3])
 
 
+def code(block):
+    return compile("\n" * (block.line - 1) + block.text, block.where, "exec")
+
+
+def _names(block):
+    found = block.language == "python" and block.page not in ELSEWHERE
+    return re.findall(r"^def (test_\w+)", block.text, re.M) if found else []
+
+
+def examples():
+    for page in PAGES:
+        for block in blocks(page):
+            for name in _names(block):
+                skip = pytest.mark.skipif(bool(block.missing), reason=f"needs {block.missing}")
+                yield pytest.param(block, name, id=f"{block.where}-{name}", marks=skip)
+
+
 # -- examples
 
 
-@pytest.fixture
-def folder(pytester, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    (pytester.path / "fixtures").symlink_to(ROOT / "fixtures")
-    return pytester
+@pytest.mark.parametrize(("block", "name"), list(examples()))
+def test_every_example_passes(block, name, request):
+    module: dict[str, Any] = {"__name__": "example"}
+    exec(code(block), module)
+    arguments = inspect.signature(module[name]).parameters
+    module[name](**{argument: request.getfixturevalue(argument) for argument in arguments})
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_example_runs(page, folder):
-    found = list(blocks(page))
-    left_out = [block for block in found if block.missing]
-    for block in found:
+def test_every_command_and_script_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    left_out = [block for block in blocks(page) if block.missing and not _names(block)]
+    for block in blocks(page):
         if block.missing:
             continue
         if block.title:
-            (folder.path / block.title).write_text(block.text, "utf-8")
-        EXAMPLES.get(block.language, lambda *_: None)(block, folder)
+            (tmp_path / block.title).write_text(block.text, "utf-8")
+        RUN.get(block.language, lambda *_: None)(block, tmp_path)
     if left_out:
         pytest.skip("; ".join(f"{b.where} needs {', '.join(b.missing)}" for b in left_out))
 
 
 def python(block, folder):
-    code = compile("\n" * (block.line - 1) + block.text, block.where, "exec")
-    count = len(re.findall(r"^(?:async )?def test_", block.text, re.M))
-    if block.page in ELSEWHERE:
-        return
-    if count:
-        file = folder.path / f"test_{block.page.replace('.', '_')}_{block.line}.py"
-        file.write_text(block.text, "utf-8")
-        folder.runpytest_inprocess(*QUIET, file).assert_outcomes(passed=count)
-    elif not block.title:
-        exec(code, {"__name__": "__main__"})
+    if not (block.title or _names(block) or block.page in ELSEWHERE):
+        exec(code(block), {"__name__": "__main__"})
 
 
 def toml(block, folder):
     entry = tomllib.loads(block.text)
     name = (block.title or block.where).removesuffix(".toml")
     if block.title == "llmroute.toml":
-        config = configs.read(folder.path / block.title)
+        config = configs.read(folder / block.title)
         assert config is not None
         assert config.promises
         assert config.entries(config.group)
@@ -198,7 +199,7 @@ def json_text(block, folder):
     json.loads(block.text)
 
 
-EXAMPLES = {
+RUN = {
     "python": python, "toml": toml, "yaml": yaml_file, "console": console, "sh": shell,
     "json": json_text,
 }  # fmt: skip
@@ -347,7 +348,3 @@ def test_every_role_and_number_of_the_library_is_explained():
     page = PAGES["scenario.md"].read_text("utf-8")
     needed = {name for template in scenario.shipped().values() for name in template.needs}
     assert {name for name in needed if f"`{name}`" not in page} == set()
-
-
-def test_keys_are_explained_at_the_routers_own_pages():
-    assert DOCS in PAGES["routing-config.md"].read_text("utf-8")

@@ -38,7 +38,7 @@ HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
 
 def request(provider: str = "openai", *, stream: bool = False, **body: object) -> Request:
     asked = {
-        "model": "gpt-4o" if provider == "openai" else "claude-sonnet-4-5",
+        "model": "gpt-4o" if provider == "openai" else "claude-sonnet-4-6",
         "messages": [{"role": "user", "content": "hello"}],
         "max_tokens": 100,
         "stream": stream,

@@ -160,7 +160,7 @@ def test_json_with_a_model_list_is_read(tmp_path):
     [
         ("openai/gpt-4o", "api.openai.com", "openai", "gpt-4o"),
         ("gpt-4o-mini", "api.openai.com", "openai", "gpt-4o-mini"),
-        ("claude-sonnet-4-5", "api.anthropic.com", "anthropic", "claude-sonnet-4-5"),
+        ("claude-sonnet-4-6", "api.anthropic.com", "anthropic", "claude-sonnet-4-6"),
         ("anthropic/claude-haiku-4-5", "api.anthropic.com", "anthropic", "claude-haiku-4-5"),
         ("groq/llama-3.3-70b-versatile", "api.groq.com", "groq", "llama-3.3-70b-versatile"),
         ("together_ai/meta-llama/Llama-3", "api.together.xyz", "together", "meta-llama/Llama-3"),

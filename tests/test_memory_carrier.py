@@ -88,7 +88,7 @@ class Script:
         self.left = 0
         self.kept = True
         self.hosts: set[str] = set()
-        self.on_inject: list[Callable[[], None]] = []
+        self.on_change: list[Callable[[], None]] = []
 
     def knows(self, host: str) -> bool:
         return host.endswith((".test", ".com")) or host in self.hosts
@@ -447,7 +447,7 @@ def test_a_pool_keeps_a_connection_until_it_is_dropped(door, clock, name):
             session.get(URL)
         assert len(door.dialled) == 1
         door.kept = False
-        for drop in door.on_inject:
+        for drop in door.on_change:
             drop()
         session.get(URL)
     assert len(door.dialled) == 2
@@ -461,7 +461,7 @@ def test_an_async_pool_keeps_a_connection_until_it_is_dropped(door, clock, name)
                 await get(URL)
             assert len(door.dialled) == 1
             door.kept = False
-            for drop in door.on_inject:
+            for drop in door.on_change:
                 drop()
             door.kept = True
             await get(URL)
@@ -765,6 +765,6 @@ def test_connections_are_forgotten_when_clients_are(door, clock):
     blocking_get("httpx", URL, 5)
     gc.collect()
     door.kept = False
-    for drop in door.on_inject:
+    for drop in door.on_change:
         drop()
     assert len(door.dialled) == 1

@@ -133,8 +133,8 @@ def test_a_later_target_is_reached_by_breaking_what_comes_before_it(tmp_path):
 
 
 def test_a_promise_may_say_where_scenarios_act(tmp_path):
-    text = 'contract = "stream.whole"\nat = "anthropic/claude-sonnet-4-5"'
-    assert promised(tmp_path, text).roles["target"] == ("api.anthropic.com/claude-sonnet-4-5",)
+    text = 'contract = "stream.whole"\nat = "anthropic/claude-sonnet-4-6"'
+    assert promised(tmp_path, text).roles["target"] == ("api.anthropic.com/claude-sonnet-4-6",)
 
 
 def test_a_promise_without_a_place_is_tried_everywhere(tmp_path):
@@ -533,8 +533,8 @@ EDITS = {
         "router.py", "if hint.isdigit()", "if hint.isalpha()", "retry.hint", "rate-limit-hint",
     ),
     "promised backwards": (
-        "llmroute.toml", '["openai/gpt-4o", "anthropic/claude-sonnet-4-5"]',
-        '["anthropic/claude-sonnet-4-5", "openai/gpt-4o"]', "fallback.order", "all-down",
+        "llmroute.toml", '["openai/gpt-4o", "anthropic/claude-sonnet-4-6"]',
+        '["anthropic/claude-sonnet-4-6", "openai/gpt-4o"]', "fallback.order", "all-down",
     ),
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from llmroute_sim.scenario import Ask, load, shipped
 ROLES = {"target": ("openai/gpt-4o",), "next": ("anthropic",), "others": ("groq",)}
 NUMBERS = {
     "retries": 2, "cooldown": 60, "timeout": 20, "patience": 5, "window": 86400, "ttl": 600,
-    "bill_input": 100, "bill_output": 50,
+    "bill_input": 100, "bill_output": 50, "fails": 3,
 }  # fmt: skip
 
 

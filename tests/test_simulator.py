@@ -345,11 +345,14 @@ def test_idle_connections_survive_unless_a_connection_may_fail(stage: Stage) -> 
 
 def test_whoever_listens_hears_of_faults_of_connections_only(stage: Stage) -> None:
     heard: list[str] = []
-    stage.sim.on_inject.append(lambda: heard.append("injected"))
-    stage.inject(faults.Outage(), "openai")
+    stage.sim.on_change.append(lambda: heard.append("changed"))
+    stage.inject(faults.Outage(), "openai").heal()
     assert heard == []
-    stage.inject(faults.Refused(), "openai")
-    assert heard == ["injected"]
+    live = stage.inject(faults.Refused(), "openai")
+    assert heard == ["changed"]
+    live.heal()
+    live.heal()
+    assert heard == ["changed"] * 2
 
 
 def test_strays_are_written_down(stage: Stage) -> None:
@@ -405,7 +408,7 @@ def test_what_is_said_does_not_depend_on_what_others_ask() -> None:
     said = [alone.ask(call="c1").body for _ in range(2)]
     busy.ask(call="c2")
     first = busy.ask(call="c1").body
-    busy.ask(CLAUDE, "claude-sonnet-4-5", path="/v1/messages")
+    busy.ask(CLAUDE, "claude-sonnet-4-6", path="/v1/messages")
     assert [first, busy.ask(call="c1").body] == said
 
 

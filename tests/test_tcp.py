@@ -35,7 +35,7 @@ class World:
     def __init__(self, events: list[Event] | None = None) -> None:
         self.events: list[Event] = events or [Head(200, (), Framing.LENGTH, 2), Data(b"hi")]
         self.before: list[Wait | Abort] = []
-        self.on_inject: list[Callable[[], None]] = []
+        self.on_change: list[Callable[[], None]] = []
         self.asked: list[Request] = []
         self.dialled: list[tuple[Address, str | None]] = []
         self.strays: list[Address] = []
@@ -72,7 +72,7 @@ class Foretold(World):
 
     def now(self, *before: Wait | Abort) -> None:
         self.before = list(before)
-        for callback in self.on_inject:
+        for callback in self.on_change:
             callback()
 
 
@@ -369,5 +369,4 @@ def test_an_incident_of_the_simulator_closes_the_port_until_it_is_healed() -> No
         with pytest.raises(ConnectionRefusedError):
             dial(url)
         incident.heal()
-        server.refresh()
         dial(url).close()

@@ -207,7 +207,13 @@ class Clock:
             timer._do()
 
     def _at_horizon(self, when: int | None) -> bool:
-        nearest = min(self._horizons, key=lambda horizon: horizon.when)
+        if when is None:
+            waiting = [horizon for horizon in self._horizons if self.baton.parked(horizon.strand)]
+        else:
+            waiting = self._horizons
+        nearest = min(waiting, key=lambda horizon: horizon.when, default=None)
+        if nearest is None:
+            return False
         if when is None:
             nearest.reached("nothing is left that could happen")
             return True

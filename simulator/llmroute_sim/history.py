@@ -8,7 +8,6 @@ remain that tell which attempt produced it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any, Literal, TypeAlias, TypeVar
 
 __all__ = (
@@ -56,7 +56,7 @@ def inside_call(call: str) -> Iterator[None]:
 def fingerprint(secret: str | bytes) -> str:
     """Eight hex digits that tell two secrets apart and give neither away."""
     data = secret.encode() if isinstance(secret, str) else secret
-    return hashlib.blake2b(data, digest_size=4, person=b"llmroute").hexdigest()
+    return blake2b(data, digest_size=4, person=b"llmroute").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +191,15 @@ class History:
         self.calls.append(call)
         return call
 
-    def begin_attempt(self, at: float, call: str | None, **seen: Any) -> Attempt:
+    def begin_attempt(
+        self, at: float, call: str | None, *, place: str, provider: str, deployment: str, **seen: Any
+    ) -> Attempt:
         """Record that a request reached a provider."""
         ordinal = 0
         if call is not None:
             ordinal = self._ordinals[call] = self._ordinals.get(call, 0) + 1
-        attempt = Attempt(f"a{len(self.attempts) + 1}", call, ordinal, _tidy(at), **seen)
+        number = f"a{len(self.attempts) + 1}"
+        attempt = Attempt(number, call, ordinal, _tidy(at), place, provider, deployment, **seen)
         self.attempts.append(attempt)
         return attempt
 
@@ -248,7 +251,7 @@ class History:
             for c in self.calls
         ] + [(_tidy(s.at), s.call or "", -2, "stray", s.host, s.port) for s in self.strays]  # fmt: skip
         text = json.dumps(sorted(lines, key=lambda line: (line[0], line[1], line[2])), default=str)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return blake2b(text.encode(), digest_size=16).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON can hold: money as strings, times in virtual seconds."""

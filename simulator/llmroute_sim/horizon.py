@@ -38,9 +38,10 @@ class Horizon:
         self._cancels = 0
         self._why = ""
         self._task: asyncio.Task[object] | None = None
+        self.strand = clock.baton.current()
 
     def __enter__(self) -> Horizon:
-        self._strand = self._clock.baton.current()
+        self.strand = self._clock.baton.current()
         try:
             self._task = asyncio.current_task()
         except RuntimeError:
@@ -67,8 +68,8 @@ class Horizon:
             else:
                 task.get_loop().call_soon_threadsafe(self._cancel, task)
             return
-        self._strand.doom = Stuck(self._why)
-        self._clock.baton.rouse(self._strand)
+        self.strand.doom = Stuck(self._why)
+        self._clock.baton.rouse(self.strand)
 
     def _cancel(self, task: asyncio.Task[object]) -> None:
         self._cancels += 1
@@ -83,8 +84,8 @@ class Horizon:
         self._clock.drop_horizon(self)
         if not self._told:
             return
-        if self._strand.doom is not None and not isinstance(self._strand.doom, Ended):
-            self._strand.doom = None
+        if self.strand.doom is not None and not isinstance(self.strand.doom, Ended):
+            self.strand.doom = None
         if self._task is not None:
             for _ in range(self._cancels):
                 self._task.uncancel()

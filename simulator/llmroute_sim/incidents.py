@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,10 +156,14 @@ class Live:
     seen: int = 0
     met: int = 0
     healed: bool = field(default=False)
+    on_heal: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     def heal(self) -> None:
         """End the incident for good."""
-        self.healed = True
+        if not self.healed:
+            self.healed = True
+            if self.on_heal is not None:
+                self.on_heal()
 
     def strikes(self, now: float) -> bool:
         """Count an attempt that is at the place, and say whether the incident acts on it."""

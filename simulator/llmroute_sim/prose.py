@@ -17,8 +17,8 @@ from random import Random
 __all__ = ("Author", "mark_of", "seeded", "vector")
 
 _SYLLABLES = tuple("".join(pair) for pair in product("bdfgklmnprstvz", "aeiou"))
-# As long as sixteen bits reach, so that a number drawn is an index as it is; the last twelve decide.
-_PAIRS = tuple(one + two for one, two in product(_SYLLABLES, repeat=2))[: 1 << 12] * 16
+_PAIRS = tuple(one + two for one, two in product(_SYLLABLES, repeat=2))[: 1 << 12]
+_TWELVE, _NINE = (1 << 12) - 1, (1 << 9) - 1
 _EVERY = 4
 _IDENTITY = "%04x" * 6
 _SIXTEENS = struct.Struct("<32H")
@@ -26,12 +26,11 @@ _SIXTEENS = struct.Struct("<32H")
 
 @functools.cache
 def _vocabulary() -> tuple[str, ...]:
-    """Five hundred and twelve ordinary words, each with a space before it, for numbers of sixteen
-    bits, of which the last nine decide."""
+    """Five hundred and twelve ordinary words, each with a space before it, one for nine bits."""
     from faker.providers.lorem.en_US import Provider
 
     words = (word for word in Provider.word_list if word.isascii() and word.isalpha())
-    return tuple(f" {word}" for word in sorted(words)[: 1 << 9]) * 128
+    return tuple(f" {word}" for word in sorted(words)[: 1 << 9])
 
 
 def seeded(*parts: object) -> Random:
@@ -43,24 +42,24 @@ def seeded(*parts: object) -> Random:
 class Author:
     """Writes one attempt's answer, the same for the same seed."""
 
-    __slots__ = ("_block", "_numbers", "_seed", "marks")
+    __slots__ = ("_block", "_drawn", "_numbers", "_seed", "marks")
 
     def __init__(self, *seed: object) -> None:
         self._seed = "\x1f".join(map(str, seed)).encode()
-        self._block = 0
+        self._block = self._drawn = 0
         self._numbers: list[int] = []
         self.marks: list[str] = []
         """The coined words so far."""
 
     def draw(self, count: int) -> list[int]:
         """So many numbers of sixteen bits."""
-        numbers = self._numbers
-        while len(numbers) < count:
+        numbers, start = self._numbers, self._drawn
+        end = self._drawn = start + count
+        while len(numbers) < end:
             salt = self._block.to_bytes(2)
             numbers += _SIXTEENS.unpack(blake2b(self._seed, salt=salt).digest())
             self._block += 1
-        self._numbers = numbers[count:]
-        return numbers[:count]
+        return numbers[start:end]
 
     def coin(self) -> str:
         """A word of six syllables that no text contains by accident."""
@@ -70,7 +69,7 @@ class Author:
 
     def mark(self) -> tuple[int, ...]:
         """Four numbers of twelve bits, for answers that cannot carry words."""
-        numbers = tuple(number & 0xFFF for number in self.draw(4))
+        numbers = tuple(number & _TWELVE for number in self.draw(4))
         self.marks.append(spell(numbers))
         return numbers
 
@@ -80,23 +79,28 @@ class Author:
 
     def write(self, length: int) -> tuple[str, ...]:
         """So many words, each with the space before it."""
-        words = _vocabulary()
-        places = (*range(0, length - 1, _EVERY), length - 1)
+        words, pairs, marks = _vocabulary(), _PAIRS, self.marks
+        places = _coined(length)
         numbers = self.draw(length + 3 * len(places))
-        said = [words[number] for number in numbers[:length]]
-        start = length
-        for place in places:
-            one, two, three = numbers[start : start + 3]
-            start += 3
-            mark = _PAIRS[one] + _PAIRS[two] + _PAIRS[three]
-            self.marks.append(mark)
-            said[place] = " " + mark if place else mark
+        said = [words[number & _NINE] for number in numbers[:length]]
+        coins = iter(numbers[length:])
+        for place, one, two, three in zip(places, coins, coins, coins, strict=True):
+            mark = pairs[one & _TWELVE] + pairs[two & _TWELVE] + pairs[three & _TWELVE]
+            marks.append(mark)
+            said[place] = " " + mark
+        said[0] = marks[-len(places)]
         return tuple(said)
 
 
+@functools.cache
+def _coined(length: int) -> tuple[int, ...]:
+    """Where the coined words of so many stand."""
+    return (*range(0, length - 1, _EVERY), length - 1)
+
+
 def spell(numbers: Iterable[int]) -> str:
-    """Numbers as a word, twelve bits to two syllables."""
-    return "".join([_PAIRS[number] for number in numbers])
+    """Numbers as a word, twelve bits of each to two syllables."""
+    return "".join([_PAIRS[number & _TWELVE] for number in numbers])
 
 
 def vector(text: str, mark: Sequence[int], dimensions: int) -> tuple[float, ...]:

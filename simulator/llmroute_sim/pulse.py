@@ -17,8 +17,8 @@ __all__ = ("Pulse",)
 LOOK = 0.1
 """Real seconds between two looks at a thread; a longer gap was a machine that stood still itself."""
 
-_SHARE = 0.01
-"""The part of its time that a thread must use to count as running: one that polls uses less."""
+_RUNS = 0.01
+"""Processor seconds by which a thread counts as running: one that polls uses less in a second."""
 
 _MAY_RUN = "RD"
 """States in which Linux shows a thread that waits for a processor or for a disk."""
@@ -49,7 +49,7 @@ class Pulse:
             moved, self._place = self._place, self._where()
             alive = moved != self._place
         else:
-            alive = used - (self._used or 0.0) > _SHARE * self._still or self._may_run()
+            alive = used - (self._used or 0.0) > _RUNS or self._may_run()
         if alive:
             self._still, self._used = 0.0, used
         return self._still

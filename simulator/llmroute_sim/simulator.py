@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
@@ -57,7 +58,8 @@ class Simulator:
         """If set, every answer is billed for so many tokens, so that budgets are reached in a few
         calls; the history marks it."""
         self.history = History()
-        self.on_inject: list[Callable[[], None]] = []
+        self.on_change: list[Callable[[], None]] = []
+        """Called when a fault of the connect stage was injected or healed."""
         self.on_attempt: list[Callable[[Attempt], None]] = []
         self._incidents: list[Live] = []
         self._meters: dict[tuple[str, str | None, str], Meter] = {}
@@ -94,9 +96,13 @@ class Simulator:
         live = Live(incident, len(self._incidents), self.seed)
         self._incidents.append(live)
         if isinstance(incident.fault, ConnectFault):
-            for callback in self.on_inject:
-                callback()
+            live.on_heal = self._changed
+            self._changed()
         return live
+
+    def _changed(self) -> None:
+        for callback in self.on_change:
+            callback()
 
     @property
     def incidents(self) -> Iterable[Live]:
@@ -123,6 +129,8 @@ class Simulator:
 
     def keeps(self, address: Address) -> bool:
         """Whether an idle connection survives: not while a fault of the connect stage may come."""
+        if not self._incidents:
+            return True
         found = self._deployments[address.host]
         return not any(
             isinstance(live.incident.fault, ConnectFault)
@@ -207,9 +215,8 @@ class Simulator:
             place=found.place,
             provider=found.provider.name,
             deployment=found.host,
-            region=found.region,
-            via=via,
         )
+        attempt.region, attempt.via = found.region, via
         for callback in self.on_attempt:
             callback(attempt)
         return attempt
@@ -222,11 +229,10 @@ class Simulator:
         prompt = self._read(request, dialect, attempt)
         if isinstance(prompt, Refusal):
             return self._refuse(prompt, dialect, attempt, request_id)
-        secret = dialect.key(request)
         struck = self._struck(found, attempt)
         sold = found.model(prompt.model)
         meter = self._meter(found, attempt.key, prompt.model)
-        refusal = self._admit(prompt, secret, sold, meter, attempt, struck)
+        refusal = self._admit(prompt, sold, meter, attempt, struck)
         if refusal is not None:
             events = self._refuse(refusal, dialect, attempt, request_id, meter)
         else:
@@ -249,7 +255,7 @@ class Simulator:
     def _read(self, request: Request, dialect: Dialect, attempt: Attempt) -> Prompt | Refusal:
         """Understand a request, and note in the attempt what it asks."""
         secret = dialect.key(request)
-        attempt.key = fingerprint(secret) if secret else None
+        attempt.key = _fingerprint_of_key(secret) if secret else None
         operation = dialect.operation(request.method, request.path)
         if operation is None:
             return Refusal("not_found", facts={"method": request.method, "path": request.path})
@@ -278,14 +284,13 @@ class Simulator:
     def _admit(
         self,
         prompt: Prompt,
-        secret: str | None,
         sold: Model | None,
         meter: Meter | None,
         attempt: Attempt,
         struck: list[Live],
     ) -> Refusal | None:
         """Why an attempt is turned away, if it is: by the provider itself, or by a fault."""
-        if not secret:
+        if attempt.key is None:
             return Refusal("auth")
         if sold is None:
             return Refusal("model_not_found", facts={"model": prompt.model})
@@ -344,7 +349,7 @@ class Simulator:
         # Never from the global order, which other calls would change; an attempt that belongs to
         # no call has nothing else.
         who = attempt.id if attempt.call is None else attempt.call
-        return Author(self.seed, who, attempt.ordinal, attempt.place)
+        return Author(f"{self.seed}\x1f{who}\x1f{attempt.ordinal}\x1f{attempt.place}")
 
     def _request_id(self, attempt: Attempt) -> str:
         return blake2b(f"{self.seed} {attempt.id}".encode(), digest_size=16).hexdigest()
@@ -366,6 +371,10 @@ class Simulator:
         if meter is None or meter.quota != found.quota:
             meter = self._meters[which] = Meter(found.quota, began=self.clock.now())
         return meter
+
+
+_fingerprint_of_key = lru_cache(maxsize=256)(fingerprint)
+"""The few keys of a world come again and again."""
 
 
 def _nothing() -> Exchange:

@@ -47,9 +47,9 @@ def say(prompt: Prompt, author: Author, created: int, stated: Usage | None) -> A
             length, finish = prompt.max_tokens, "length"
         words = author.write(length)
     if stated is None:
-        spoken = len(words) + sum(
-            tokens.count("".join(call.arguments)) + tokens.count(call.name) for call in calls
-        )
+        spoken = len(words)
+        for call in calls:
+            spoken += tokens.count("".join(call.arguments)) + tokens.count(call.name)
         usage = Usage(prompt.tokens, spoken)
     else:
         usage = Usage(stated.input, 0) if vectors else stated

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Iterator
 
 from llmroute_sim.history import Attempt
-from llmroute_sim.wire import Abort, Data, Event, Framing, Head, Wait
+from llmroute_sim.wire import Abort, Data, Event, Framing, Head, Part, Wait
 
 __all__ = ("watch",)
 
@@ -21,9 +21,13 @@ def watch(
         for event in events:
             match event:
                 case Data():
-                    seen.data(event, now)
+                    seen.body += len(event.body)
+                    attempt.last = now()
+                    seen.part(event.part)
                 case Head():
-                    seen.head(event, now)
+                    attempt.status, attempt.head = event.status, now()
+                    if event.framing is Framing.LENGTH:
+                        seen.declared = event.length
                 case Wait(seconds=seconds):
                     seen.waiting = seconds
                     yield event
@@ -34,41 +38,31 @@ def watch(
             yield event
         seen.ended = True
     finally:
-        attempt.ended = round(now(), 6)
+        attempt.ended = now()
         seen.conclude()
 
 
 class _Seen:
     """The state of one exchange while it is watched."""
 
-    __slots__ = (
-        "aborted", "attempt", "body", "declared", "ended", "error", "garbled", "streamed",
-        "terminal", "waiting",
-    )  # fmt: skip
+    waiting: float | None = None
+    aborted: str | None = None
+    declared: int | None = None
+    body = 0
+    ended = error = garbled = terminal = streamed = False
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
-        self.waiting: float | None = None
-        self.aborted: str | None = None
-        self.ended = self.error = self.garbled = self.terminal = False
-        self.streamed = False
-        self.declared: int | None = None
-        self.body = 0
 
-    def head(self, head: Head, now: Callable[[], float]) -> None:
-        self.attempt.status = head.status
-        self.attempt.head = round(now(), 6)
-        if head.framing is Framing.LENGTH:
-            self.declared = head.length
-
-    def data(self, data: Data, now: Callable[[], float]) -> None:
-        self.body += len(data.body)
-        self.attempt.last = round(now(), 6)
-        match data.part:
+    def part(self, part: Part) -> None:
+        """A segment that carries this was performed."""
+        match part:
             case "token" | "body":
-                self.streamed = self.streamed or data.part == "token"
-                if self.attempt.first_token is None and self.attempt.status == 200:
-                    self.attempt.first_token = self.attempt.last
+                if part == "token":
+                    self.streamed = True
+                attempt = self.attempt
+                if attempt.first_token is None and attempt.status == 200:
+                    attempt.first_token = attempt.last
             case "open":
                 self.streamed = True
             case "terminal":

@@ -34,7 +34,7 @@ OPENAI = Upstream(
     (Decimal("0.0000025"), Decimal("0.00001")),
 )  # fmt: skip
 ANTHROPIC = Upstream(
-    "anthropic", "https://api.anthropic.com/v1/messages", "claude-sonnet-4-5", "sk-anthropic",
+    "anthropic", "https://api.anthropic.com/v1/messages", "claude-sonnet-4-6", "sk-anthropic",
     (Decimal("0.000003"), Decimal("0.000015")), anthropic=True,
 )  # fmt: skip
 GROQ = Upstream(

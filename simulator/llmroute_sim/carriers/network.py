@@ -65,10 +65,10 @@ class Network:
         self._lines: WeakSet[Line] = WeakSet()
 
     def listen(self) -> None:
-        """Drop idle connections whenever the door says that a fault was injected."""
-        on_inject: list[Callable[[], None]] | None = getattr(self.door, "on_inject", None)
-        if on_inject is not None:
-            on_inject.append(self.drop_idle)
+        """Drop idle connections whenever the door says that a fault came or went."""
+        on_change: list[Callable[[], None]] | None = getattr(self.door, "on_change", None)
+        if on_change is not None:
+            on_change.append(self.drop_idle)
 
     def place(self, host: object, port: object) -> Address | None:
         """Where a client that names this host is going, or None if that is left to the machine:
@@ -98,9 +98,9 @@ class Network:
 
     def close(self) -> None:
         """The world is over: a client that is kept must find its connections dead."""
-        on_inject: list[Callable[[], None]] | None = getattr(self.door, "on_inject", None)
-        if on_inject is not None and self.drop_idle in on_inject:
-            on_inject.remove(self.drop_idle)
+        on_change: list[Callable[[], None]] | None = getattr(self.door, "on_change", None)
+        if on_change is not None and self.drop_idle in on_change:
+            on_change.remove(self.drop_idle)
         for line in list(self._lines):
             line.bury()
         self._lines.clear()

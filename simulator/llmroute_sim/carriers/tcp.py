@@ -216,13 +216,13 @@ class TCPCarrier:
         except BaseException:
             await self._close()
             raise
-        told = getattr(self._door, "on_inject", None)
+        told = getattr(self._door, "on_change", None)
         if isinstance(told, list):
             told.append(self.refresh)
         self._poll()
 
     async def _close(self) -> None:
-        told = getattr(self._door, "on_inject", None)
+        told = getattr(self._door, "on_change", None)
         if isinstance(told, list) and self.refresh in told:
             told.remove(self.refresh)
         self._loop = None
