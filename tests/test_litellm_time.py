@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import contextmanager
 
 import pytest
@@ -12,6 +13,7 @@ from llmroute_sim.incidents import Incident, Place, When
 from llmroute_sim.prompt import Usage
 from llmroute_sim.providers import provider
 from llmroute_sim.simulator import Deployment, Pace, Simulator
+from pytest_llmroute.routers.litellm.process import restored
 
 litellm = pytest.importorskip("litellm")
 
@@ -43,6 +45,14 @@ def world(*incidents: Incident):
         yield simulator, clock
 
 
+def run(main: Coroutine[object, object, None]) -> None:
+    async def contained() -> None:
+        async with restored(litellm):
+            await main
+
+    asyncio.run(contained())
+
+
 async def until(clock: Clock, moment: float) -> None:
     await asyncio.sleep(moment - clock.now())
 
@@ -72,7 +82,7 @@ def test_a_cooldown_of_a_minute_holds_at_59_seconds_and_has_ended_by_61():
         router.discard()
 
     with world(once) as (simulator, clock):
-        asyncio.run(main(simulator, clock))
+        run(main(simulator, clock))
 
 
 def test_a_budget_of_a_day_refuses_a_second_before_its_window_ends_and_serves_a_second_after():
@@ -98,7 +108,7 @@ def test_a_budget_of_a_day_refuses_a_second_before_its_window_ends_and_serves_a_
 
     with world() as (simulator, clock):
         simulator.stated_usage = Usage(10_000, 2_000)
-        asyncio.run(main(simulator, clock))
+        run(main(simulator, clock))
 
 
 def test_a_cached_answer_lives_as_long_as_it_was_given():
@@ -119,7 +129,7 @@ def test_a_cached_answer_lives_as_long_as_it_was_given():
             router.discard()
 
     with world() as (simulator, clock):
-        asyncio.run(main(simulator, clock))
+        run(main(simulator, clock))
 
 
 def test_a_call_that_would_hang_for_ever_ends_at_the_horizon_and_says_so():
@@ -134,5 +144,5 @@ def test_a_call_that_would_hang_for_ever_ends_at_the_horizon_and_says_so():
 
     with world(garbled) as (_, clock):
         with pytest.raises(Stuck, match="for ever"):
-            asyncio.run(main(clock))
+            run(main(clock))
         assert clock.now() <= 3700

@@ -192,7 +192,14 @@ class History:
         return call
 
     def begin_attempt(
-        self, at: float, call: str | None, *, place: str, provider: str, deployment: str, **seen: Any
+        self,
+        at: float,
+        call: str | None,
+        *,
+        place: str,
+        provider: str,
+        deployment: str,
+        **seen: Any,
     ) -> Attempt:
         """Record that a request reached a provider."""
         ordinal = 0
