@@ -69,5 +69,7 @@ def test_a_release_is_judged_as_it_behaved(
     assert ran.returncode in (0, 1), ran.stderr
     said = json.loads(report.read_text("utf-8"))
     assert said["versions"]["litellm"] == release
-    found = {v["verdict"] for v in said["verdicts"] if v["cell"] and v["cell"].endswith(f"::{entry}")}
+    found = {
+        v["verdict"] for v in said["verdicts"] if v["cell"] and v["cell"].endswith(f"::{entry}")
+    }
     assert found == {expected}

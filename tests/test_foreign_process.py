@@ -79,7 +79,9 @@ def test_a_program_in_another_language_retries_and_is_seen_to(simulator):
             check=True,
             timeout=60,
         )
-    call.marks = simulator.history.marks_in(json.loads(ran.stdout)["choices"][0]["message"]["content"])
+    call.marks = simulator.history.marks_in(
+        json.loads(ran.stdout)["choices"][0]["message"]["content"]
+    )
     attempts = simulator.history.of(call)
     assert [attempt.step for attempt in attempts] == ["openai:503", "openai:200"]
     assert simulator.history.sources(call) == (attempts[1],)

@@ -92,7 +92,7 @@ def test_what_is_wrong_is_said_with_its_place_and_the_nearest_name(text, says):
 
 def test_malformed_toml_names_its_line():
     with pytest.raises(tomllib.TOMLDecodeError, match="line 2"):
-        load("mine", "title = \'x\'\nbroken here\n")
+        load("mine", "title = 'x'\nbroken here\n")
 
 
 def test_unknown_names_are_values_errors():

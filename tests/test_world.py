@@ -566,3 +566,13 @@ def test_embeddings_are_heard_as_vectors(world: World) -> None:
 
 def test_unknown_is_a_value_error() -> None:
     assert issubclass(Unknown, ValueError)
+
+
+def test_a_job_of_a_pool_is_of_the_call_that_submitted_it(world: World) -> None:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        with world.call("first"):
+            pool.submit(ask).result()
+        with world.call("second"):
+            pool.submit(ask).result()
+        pool.submit(ask).result()
+    assert [attempt.call for attempt in world.history.attempts] == ["c1", "c2", None]

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from llmroute_sim.carriers.inside import Inside, aside, here
 from llmroute_sim.carriers.threads import wait_for
+from llmroute_sim.history import current_call, inside_call
 from llmroute_sim.strand import Ended, Strand
 
 __all__ = ("abandon", "run", "shutdown", "submit")
@@ -36,17 +37,22 @@ class _Crew:
 class _Job:
     """What a world submitted; stands in the work item in place of the function."""
 
-    __slots__ = ("crew", "do", "future", "strand", "world")
+    __slots__ = ("call", "crew", "do", "future", "strand", "world")
 
     def __init__(self, world: Inside, crew: _Crew, do: Callable[..., Any]) -> None:
         self.world, self.crew, self.do = world, crew, do
+        self.call = current_call()
         self.future: Future[Any] | None = None
         soon = len(crew.busy) < crew.size
         self.strand: Strand = world.baton.expect(f"a job: {_name(do)}", soon=soon)
         (crew.busy.add if soon else crew.line.append)(self)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return self.do(*args, **options)
+        # A job is of the call that submitted it; a pool's thread has no context of its own.
+        if self.call is None or current_call() is not None:
+            return self.do(*args, **options)
+        with inside_call(self.call):
+            return self.do(*args, **options)
 
     def ended(self) -> None:
         """Whoever is next in line gets the worker."""
