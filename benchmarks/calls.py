@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
+from typing import NamedTuple
 
 from llmroute_sim.carriers.http1 import Connection
 from llmroute_sim.carriers.memory import in_memory
@@ -39,17 +40,32 @@ def raw(body: str) -> bytes:
 RAW = raw(BODY)
 
 
-def rounds(named: dict[str, Callable[[int], None]]) -> dict[str, float]:
-    """Microseconds of CPU per call for each, measured in turns."""
-    spent: dict[str, list[float]] = {name: [] for name in named}
+class Cost(NamedTuple):
+    """Microseconds per call: of CPU, and by the clock on the wall."""
+
+    cpu: float
+    wall: float
+
+    def over(self, other: Cost) -> str:
+        """How much dearer it is than another, by either."""
+        return f"{self.cpu / other.cpu:5.2f} (wall {self.wall / other.wall:5.2f})"
+
+
+def rounds(named: dict[str, Callable[[int], None]]) -> dict[str, Cost]:
+    """What a call costs each, the median of rounds taken in turns."""
+    spent: dict[str, list[Cost]] = {name: [] for name in named}
     for run in named.values():
         run(3)
     for _ in range(ROUNDS):
         for name, run in named.items():
-            start = time.process_time()
+            cpu, wall = time.process_time(), time.perf_counter()
             run(CALLS)
-            spent[name].append((time.process_time() - start) / CALLS * 1e6)
-    return {name: statistics.median(values) for name, values in spent.items()}
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            spent[name].append(Cost(cpu / CALLS * 1e6, wall / CALLS * 1e6))
+    return {
+        name: Cost(*(statistics.median(each) for each in zip(*costs, strict=True)))
+        for name, costs in spent.items()
+    }
 
 
 class Sink:
@@ -135,10 +151,11 @@ def whole_calls() -> None:
             if name == "httpx" or version("openai").startswith("2."):
                 named["respx"] = with_respx  # respx does not catch httpx2
             cost = rounds(named)
-            line = f"{name:22} loopback / memory {cost['loopback'] / cost['memory']:5.2f}"
+            memory_cost = cost["memory"]
+            line = f"{name:22} loopback / memory {cost['loopback'].over(memory_cost)}"
             if "respx" in cost:
-                line += f"   respx / memory {cost['respx'] / cost['memory']:5.2f}"
-            print(f"{line}   ({cost['memory']:.0f} µs in memory)")
+                line += f"   respx / memory {cost['respx'].over(memory_cost)}"
+            print(f"{line}   ({memory_cost.cpu:.0f} µs of CPU in memory)")
 
 
 def _answer() -> str:
@@ -179,7 +196,7 @@ def virtual_time() -> None:
     cost = rounds({"at once": world(Pace()), "after a minute": world(Pace(60.0))})
     print(
         f"httpx async, answers a minute late / at once      "
-        f"{cost['after a minute'] / cost['at once']:6.2f}   (a minute of waiting costs nothing else)"
+        f"{cost['after a minute'].over(cost['at once'])}   (a minute of waiting costs nothing else)"
     )
 
 

@@ -5,6 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says nothing here: the machine may be busy.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("patient"), derandomize=True)
+settings.load_profile("same" if os.environ.get("CI") else "patient")
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -125,13 +125,14 @@ def _replace(undo: ExitStack, owner: Any, name: str, ours: Any) -> None:
 
 def _frozen_names() -> list[_Frozen]:
     """Where modules hold the functions of :data:`FROZEN`. Each module is looked at once."""
-    for name, module in list(sys.modules.items()):
+    # Copies: a collection of garbage may import something while a dictionary is gone through.
+    for name, module in sys.modules.copy().items():
         if _looked_at.get(name) is module or not isinstance(module, ModuleType):
             continue
         _looked_at[name] = module
         if name.partition(".")[0] in UNTOUCHED:
             continue
-        for attribute, value in list(vars(module).items()):
+        for attribute, value in vars(module).copy().items():
             real, ours = FROZEN.get(id(value), (None, None))
             if real is value and ours is not None:
                 _frozen.append((module, attribute, real, ours))

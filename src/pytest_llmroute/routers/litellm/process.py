@@ -209,11 +209,11 @@ async def _ended(before: set[threading.Thread]) -> None:
 
 def _forget_results() -> None:
     """Empty the caches of functions: prices and models that were looked up for one router."""
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if name.startswith("litellm") and name not in _remembering:
             _remembering[name] = [
                 value
-                for value in list(vars(module).values())
+                for value in vars(module).copy().values()
                 if isinstance(value, _lru_cache_wrapper)
                 and value.__module__.startswith("litellm")
                 # What takes no argument was not asked about a router (and may be megabytes).

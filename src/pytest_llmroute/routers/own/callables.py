@@ -116,7 +116,7 @@ def imported(
     path = str(folder)
     displaced = {
         name: module
-        for name, module in list(sys.modules.items())
+        for name, module in sys.modules.copy().items()
         if name.partition(".")[0] in roots or _below(module, name, folder)
     }
     variables = {name: os.environ.get(name) for name in environment}
@@ -129,7 +129,7 @@ def imported(
         yield {role: _find(role, name) for role, name in names.items()}
     finally:
         sys.path.remove(path)
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():
             if name.partition(".")[0] in roots or _below(module, name, folder):
                 del sys.modules[name]
         sys.modules.update(displaced)
