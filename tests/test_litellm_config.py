@@ -287,3 +287,15 @@ def test_shipped_files_are_read_whole(path):
     assert config is not None
     assert set(config.groups) == set(config.config.groups)
     assert config.promises
+
+
+def test_no_secret_is_kept_wherever_it_stands(read):
+    text = (
+        ONE.format(model="gpt-4o")
+        + "      hf_token: real-secret-1\n"
+        + "      extra_headers: {Authorization: Bearer real-secret-2}\n"
+        + "litellm_settings: {openai_key: real-secret-3}\n"
+    )
+    config = read(text)
+    assert "real-secret" not in repr(config)
+    assert "real-secret" not in str(config.config.litellm)

@@ -81,6 +81,9 @@ def test_a_scenario_without_its_stimulus_is_the_same_but_for_it():
         ("[[ask]]\ntime = 3", "unknown key of ask[0] 'time'; did you mean 'times'?"),
         ("[[ask]]\nat = '= cooldwn + 1'", "unknown number 'cooldwn'; did you mean 'cooldown'?"),
         ("[[ask]]\nat = '= len(x)'", "is not a sum of numbers and names"),
+        ("modes = ['jsno']", "unknown one of modes 'jsno'; did you mean 'json'?"),
+        ("bills = {inptu = 3}", "unknown one of bills 'inptu'; did you mean 'input'?"),
+        ("[[ask]]\ntimes = 0", "ask[0]: times = 0 asks nothing"),
         ("stimulus = 'incident'", "unknown stimulus 'incident'; did you mean 'incidents'?"),
     ],
 )

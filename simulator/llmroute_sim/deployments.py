@@ -28,8 +28,8 @@ class HostedGateway(Protocol):
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """A host that answers: who stands behind it, the name a path shows, and what the configuration
-    under test says of it. ``models`` are served beside those that the catalogue knows; ``tariff``
-    overrides the catalogue's prices (USD per token); ``quota`` is per key and model."""
+    under test says of it. ``models`` are served beside those that the catalogue knows; ``tariffs``
+    override the catalogue's prices (USD per token); ``quota`` is per key and model."""
 
     host: str
     provider: Provider

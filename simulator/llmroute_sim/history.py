@@ -62,7 +62,8 @@ def fingerprint(secret: str | bytes) -> str:
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What a call raised: the class names of the exception and its bases, the HTTP status that it
-    carries, if any, and its message with anything like a key taken out."""
+    carries, if any. ``message`` is only of failures that are our own finding (a call that hangs): what
+    an exception says may hold a key or a prompt."""
 
     kinds: tuple[str, ...]
     status: int | None = None
@@ -107,7 +108,8 @@ class Attempt:
     from 1; ``via`` is the attempt of a hosted gateway that made this one. ``place`` is the short
     name used in a path, ``deployment`` the host that was dialled. ``outcome`` is the status, or
     ``refused``, ``silence``, ``reset``, ``end``, or the status with what became of the body
-    (``200-cut``, ``200-reset``, ``200-stall``, ``200-error``, ``200-unfinished``). ``faults`` names
+    (``200-cut``, ``200-reset``, ``200-stall``, ``200-error``, ``200-unfinished``, ``200-garbled``,
+    ``200-length``, ``200-left``). ``faults`` names
     the incidents that acted on it. ``retry_after`` is the hint the client was given (seconds).
     ``spent`` is what the provider charged (USD), for ``tokens_in`` and ``tokens_out`` tokens;
     ``billed_as_stated`` says that the token counts were set by the scenario. ``head``,
@@ -148,11 +150,6 @@ class Attempt:
     marks: tuple[str, ...] = ()
     complete: bool = False
     left: bool = False
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the provider gave a whole answer."""
-        return self.complete and self.status == 200
 
     @property
     def step(self) -> str:

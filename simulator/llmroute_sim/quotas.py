@@ -20,6 +20,11 @@ class Quota:
     requests: int | None = None
     tokens: int | None = None
 
+    def __post_init__(self) -> None:
+        for limit in (self.requests, self.tokens):
+            if limit is not None and limit < 1:
+                raise ValueError(f"a limit of {limit} a minute lets nothing through (at least 1)")
+
 
 @dataclass(slots=True)
 class Bucket:

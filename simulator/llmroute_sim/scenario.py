@@ -163,6 +163,9 @@ _ASK_KEYS = (
     "stream",
 )
 _ROLES = frozenset({"target", "next", "others"})
+_MODES = ("json", "stream")
+_ENTRIES = ("chat", "embeddings")
+_BILLS = ("input", "output")
 _STIMULI = ("incidents", "repeats", "spend")
 
 
@@ -176,6 +179,10 @@ def _read(name: str, entry: Mapping[str, Any], roles: Mapping[str, Sequence[str]
     )
     asks = tuple(_ask(number, ask) for number, ask in enumerate(entry.get("ask", ({},))))
     bills = entry.get("bills")
+    for key, allowed in (("modes", _MODES), ("entries", _ENTRIES), ("bills", _BILLS)):
+        for value in entry.get(key) or ():
+            if value not in allowed:
+                raise Unknown(f"one of {key}", str(value), allowed)
     return Scenario(
         name,
         entry.get("title", ""),
@@ -212,6 +219,8 @@ def _ask(number: int, entry: Mapping[str, Any]) -> Ask:
     for key in ("times", "together", "tokens"):
         if key in settings:
             settings[key] = int(settings[key])
+            if settings[key] < 1:
+                raise ValueError(f"ask[{number}]: {key} = {settings[key]} asks nothing")
     for key in ("at", "every"):
         if key in settings:
             settings[key] = float(settings[key])

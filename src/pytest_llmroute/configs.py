@@ -44,6 +44,17 @@ def read(path: Path) -> RoutingConfig | None:
         raise ConfigError(f"not UTF-8 text ({error.reason})", path=path) from error
     except OSError as error:
         raise ConfigError(_why(error), path=path) from error
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # Something is where nothing of its kind can be; the readers name what they know of.
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"cannot be understood ({said})", path=path) from error
     return None
 
 

@@ -41,7 +41,8 @@ class Cell:
     @property
     def id(self) -> str:
         """Readable and stable."""
-        name = f"{self.config.path.parent.name}/{self.config.path.name}"
+        path = self.config.path.absolute()
+        name = f"{path.parent.name}/{path.name}"
         return f"{name}::{self.scenario.name}::{self.group}::{self.entry}"
 
     @property

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from llmroute_sim.history import History
-from llmroute_sim.names import Unknown
 from llmroute_sim.scenario import Scenario, Template, shipped
-from pytest_llmroute.contracts import contracts
 from pytest_llmroute.play import Cell, play
 from pytest_llmroute.promises import Promise
 from pytest_llmroute.routers import Entry, RoutingConfig
@@ -35,15 +33,6 @@ class Choice:
         """The scenarios that are asked for."""
         asked = self.scenarios or (() if self.own else tuple(shipped()))
         return (*(found for name, found in shipped().items() if name in asked), *self.own)
-
-    def check(self) -> None:
-        """Raises ``Unknown`` for a name that does not exist."""
-        for name in self.scenarios:
-            if name not in shipped():
-                raise Unknown("scenario", name, shipped())
-        for name in self.contracts:
-            if name not in contracts():
-                raise Unknown("contract", name, contracts())
 
     def wants(self, promise: Promise) -> bool:
         """Whether a promise is to be judged."""

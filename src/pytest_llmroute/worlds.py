@@ -23,7 +23,7 @@ import genai_prices  # noqa: F401
 
 from llmroute_sim.carriers.memory import in_memory
 from llmroute_sim.clock import Clock
-from llmroute_sim.faults import FAULTS, Fault, make
+from llmroute_sim.faults import FAULTS, AdmitFault, ConnectFault, Fault, StreamFault, make
 from llmroute_sim.history import Attempt, Call, History
 from llmroute_sim.incidents import Incident, Live, Place, When
 from llmroute_sim.prompt import Usage
@@ -86,8 +86,10 @@ class World:
         if isinstance(fault, str):
             timing = {key: settings.pop(key) for key in _WHEN if _is_timing(key, fault, settings)}
             fault = make({"name": fault, **settings})
-        else:
+        elif isinstance(fault, ConnectFault | AdmitFault | StreamFault):
             timing = settings
+        else:
+            raise TypeError(f"inject() wants a fault or its name, not {fault!r}: faults.Outage()")
         if when is not None and timing:
             raise ValueError(
                 f"inject() got when={when} and {', '.join(timing)} beside it: say the time once"

@@ -22,6 +22,7 @@ from pytest_llmroute.contracts.reading import (
     routed,
     seconds,
     shadowed,
+    surely,
     where,
     whole,
 )
@@ -57,10 +58,13 @@ class Cutoff:
                 f" ({spree.paid[-1].id})"
             )
             evidence = tuple(attempt.id for attempt in spree.paid)
-            if late:
-                first = late[0]
+            sure = [a for a in late if any(surely(target, a) for target in self.targets)]
+            if sure:
+                first = sure[0]
                 says = f"{first.id} asked {where(first)} {seconds(first.started - reached)} after {says}"
                 yield Observation(False, first.id, says, (*evidence, first.id))
+            if late:
+                # What may have been meant for somebody else proves nothing either way.
                 continue
             chances = [
                 call
@@ -146,6 +150,8 @@ class _Spree:
 def _sprees(
     history: History, targets: tuple[Target, ...], limit: Decimal, window: float
 ) -> Iterator[_Spree]:
+    if window <= 0:
+        return
     calls = {call.id: call for call in history.calls}
     paid = sorted(
         (a for a in _asked(history, targets) if whole(a) and a.spent > 0),

@@ -154,7 +154,8 @@ class Elsewhere:
             for attempt in outside:
                 says = f"{attempt.id} asked {where(attempt)} after {became(first)}"
                 yield Observation(False, attempt.id, says, (call.id, first.id, attempt.id))
-            if not outside and (answered(call) or fruitless(call)):
+            told = (answered(call) or fruitless(call)) and not shadowed(history, call)
+            if not outside and told:
                 says = f"{call.id} stayed among the allowed targets after {became(first)}"
                 evidence = (call.id, *(attempt.id for attempt in attempts))
                 yield Observation(True, call.id, says, evidence)
@@ -184,7 +185,11 @@ class Once:
             if wrong is not None:
                 says = f"{wrong.id} went back to {where(wrong)}, which {call.id} had left"
                 yield Observation(False, wrong.id, says, evidence)
-            elif all(len(left) > 1 for _, left in readings) and (answered(call) or fruitless(call)):
+            elif (
+                all(len(left) > 1 for _, left in readings)
+                and (answered(call) or fruitless(call))
+                and not shadowed(history, call)
+            ):
                 path = ", then ".join(dict.fromkeys(where(visit) for visit in visits))
                 says = f"{call.id} asked {path}, and none of them again later"
                 yield Observation(True, call.id, says, evidence)

@@ -54,13 +54,16 @@ class Cooldown:
 
     def check(self, history: History) -> Iterator[Observation]:
         """For each time that a deployment left: whether it was left alone, whether it came back."""
-        if self.seconds <= 0:
+        if self.seconds <= INSTANT:
             return
         for attempts in _deployments(history, self.target):
             since = 0.0
             while (rest := self._left(history, attempts, since)) is not None:
-                yield from self._rested(history, rest)
-                yield from self._returned(history, rest)
+                rested = list(self._rested(history, rest))
+                yield from rested
+                if rested or self.failures is None:
+                    # Coming back proves nothing of one that nobody was kept from meanwhile.
+                    yield from self._returned(history, rest)
                 since = rest.out + self.seconds
 
     def _left(self, history: History, attempts: list[Attempt], since: float) -> _Rest | None:

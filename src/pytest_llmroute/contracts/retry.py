@@ -52,7 +52,7 @@ class Bounded:
             )
             if len(tries) > most:
                 yield Observation(False, tries[most].id, says, evidence)
-            elif answered(call) or fruitless(call):
+            elif (answered(call) or fruitless(call)) and not shadowed(history, call):
                 yield Observation(True, call.id, says, evidence)
 
 
@@ -150,9 +150,19 @@ class Hint:
                     f" after {hinted.id} was given a hint of {seconds(hint)}"
                 )
                 yield Observation(False, first.id, says, (hinted.id, first.id))
-            else:
+            elif self._tempted(history, hinted, told, told + hint):
                 says = f"{where(hinted)} was left alone for the {seconds(hint)} that {hinted.id} was told"
                 yield Observation(True, hinted.id, says, (hinted.id,))
+
+    @staticmethod
+    def _tempted(history: History, hinted: Attempt, told: float, until: float) -> bool:
+        """Whether there was an occasion to ask too early: a call that went on or failed after the
+        hint, or one that began before it was over."""
+        return any(
+            (call.id == hinted.call and (answered(call) or fruitless(call)))
+            or told < call.started < until
+            for call in history.calls
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +197,7 @@ class Hopeless:
                     says = f"{again[0].id} asked {where(refusal)} the same after {became(refusal)}"
                     evidence = (call.id, refusal.id, *(later.id for later in again))
                     yield Observation(False, again[0].id, says, evidence)
-                elif answered(call) or fruitless(call):
+                elif (answered(call) or fruitless(call)) and not shadowed(history, call):
                     says = f"{became(refusal)}, and {call.id} did not ask it the same again"
                     yield Observation(True, refusal.id, says, (call.id, refusal.id))
 

@@ -88,7 +88,8 @@ def read(path: Path) -> LiteLLMConfig | None:
 def _config(tree: Tree, vault: Vault) -> Config:
     groups = read_groups(tree, vault)
     sections = {
-        name: plain((name,), tree.section(name)) for name in ("router_settings", "litellm_settings")
+        name: vault.scrub(plain((name,), tree.section(name)))
+        for name in ("router_settings", "litellm_settings")
     }
     for outer, inner in (("router_settings", "retry_policy"), ("litellm_settings", "cache_params")):
         if inner in sections[outer]:

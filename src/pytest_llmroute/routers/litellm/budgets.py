@@ -22,7 +22,7 @@ from pytest_llmroute.routers.litellm.settings import Config
 __all__ = ("budgets", "check_budgets")
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
-_PERIOD = re.compile(r"(\d+)(mo|s|m|h|d|w)")
+_PERIOD = re.compile(r"([1-9]\d*)(mo|s|m|h|d|w)")
 _NEXT_CALL = "the call that reaches the limit passes, the next one is refused"
 _AFTER = (
     "pages let a budget expire after its period, or at midnight; judged: a little after the period, "

@@ -108,7 +108,7 @@ def _read(
     if by_variable(raw["model"]):
         return Absent(index, group, "its model is read from a variable, so no one can tell it here")
     params = vault.scrub(plain((*here, "litellm_params"), raw))
-    info = plain((*here, "model_info"), vault.scrub(entry.get("model_info") or {}))
+    info = vault.scrub(plain((*here, "model_info"), entry.get("model_info") or {}))
     params = {**credentials.get(str(raw.get("litellm_credential_name")), {}), **params}
     prefix, name = _split(tree, (*here, "litellm_params", "model"), params)
     known = data("providers")["simulated"].get(prefix)

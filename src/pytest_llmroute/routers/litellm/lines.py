@@ -7,7 +7,7 @@ or worth promising can say in which line.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,7 +28,7 @@ class Tree:
     """A file: its values, and the line of each key path."""
 
     path: Path
-    values: dict[str, Any]
+    values: dict[str, Any] = field(repr=False)
     lines: Mapping[KeyPath, int]
 
     def line(self, key: KeyPath) -> int | None:

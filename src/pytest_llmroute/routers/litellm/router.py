@@ -147,7 +147,7 @@ def _answer(response: Any, reply: Reply) -> None:
     reply.add(choice.message.content or "")
     for call in getattr(choice.message, "tool_calls", None) or ():
         reply.add(call.function.arguments or "")
-    reply.finish = choice.finish_reason
+    reply.finish = choice.finish_reason or ""
     reply.cost = _cost(response)
 
 
@@ -156,8 +156,8 @@ def _piece(chunk: Any, reply: Reply) -> None:
         reply.add(choice.delta.content or "")
         for call in getattr(choice.delta, "tool_calls", None) or ():
             reply.add((call.function and call.function.arguments) or "")
-        if choice.finish_reason:
-            reply.finish = choice.finish_reason
+        # A place for a finish reason that shows none tells the caller that more was to come.
+        reply.finish = choice.finish_reason or reply.finish or ""
     if (cost := _cost(chunk)) is not None:
         reply.cost = cost
 

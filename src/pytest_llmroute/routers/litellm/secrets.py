@@ -12,7 +12,8 @@ __all__ = ("Vault",)
 
 _SECRET = re.compile(
     r"(^|_)(key|secret|password|credentials)$|_(key|secret)_id$"
-    r"|(^|_)(access|ad|auth|bearer|identity|session)_token$"
+    r"|^token$|(?<!_per)_token$|^authorization$",
+    re.IGNORECASE,
 )
 _URL = re.compile(r"(^|_)(base|url|endpoint|host)(_url)?$", re.IGNORECASE)
 
