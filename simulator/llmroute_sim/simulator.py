@@ -7,7 +7,7 @@ tries three providers in turn.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -86,7 +86,7 @@ class Simulator:
         deployment. Raises ``Unknown`` for one that does not exist."""
         self.check(Place(who))
         for host, found in self._deployments.items():
-            if who in ("*", found.provider.name, found.place, host):
+            if found.within(Place(who)):
                 self._deployments[host] = replace(found, quota=quota)
 
     def inject(self, incident: Incident) -> Live:
@@ -105,7 +105,7 @@ class Simulator:
             callback()
 
     @property
-    def incidents(self) -> Iterable[Live]:
+    def incidents(self) -> tuple[Live, ...]:
         """Every incident so far, healed ones included."""
         return tuple(self._incidents)
 

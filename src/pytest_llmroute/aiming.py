@@ -24,8 +24,7 @@ def target_at(simulator: Simulator, place: str) -> Target:
         tuple(
             (host, wanted.model, wanted.key)
             for host, found in simulator.deployments.items()
-            if wanted.who in ("*", found.provider.name, found.place, host)
-            and wanted.region in (None, found.region)
+            if found.within(wanted)
         ),
     )
 

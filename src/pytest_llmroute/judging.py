@@ -58,7 +58,7 @@ def _untried(world: World, contract: Contract) -> str:
         reason = "no attempt was made"
     elif unmet := [live for live in world.simulator.incidents if not live.met]:
         reason = f"nothing met {unmet[0].incident.name}"
-    elif not any(world.simulator.incidents):
+    elif not world.simulator.incidents:
         reason = "nothing was injected, and what it is about did not come by itself"
     else:
         reason = "what happened is not what it is about"

@@ -59,9 +59,8 @@ class Member:
     def named(self) -> Tariff | None:
         """The price that the file names (USD per token), None if it names none."""
         prices = [
-            source.get(f"{way}_cost_per_token", self.params.get(f"{way}_cost_per_token"))
+            self.info.get(f"{way}_cost_per_token", self.params.get(f"{way}_cost_per_token"))
             for way in ("input", "output")
-            for source in (self.info,)
         ]
         if all(price is None or by_variable(price) for price in prices):
             return None
