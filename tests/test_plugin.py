@@ -347,15 +347,17 @@ def test_the_header_says_the_seed_and_the_plugin_can_be_left_out(suite: Suite) -
     result.stdout.no_fnmatch_line("llmroute: seed*")
 
 
-def test_a_second_world_beside_the_fixture_is_refused(suite: Suite) -> None:
+def test_a_second_world_beside_the_fixture_has_a_history_of_its_own(suite: Suite) -> None:
     suite.write("""
-        import pytest
         import pytest_llmroute
+        from app import ask
 
         def test_two(llmroute):
-            with pytest.raises(RuntimeError, match="already open"):
-                with pytest_llmroute.world():
-                    pass
+            with pytest_llmroute.world() as second:
+                second.inject("outage", at="openai")
+                ask()
+            ask()
+            assert second.path != llmroute.path == ["openai:200"]
     """)
     suite.run().assert_outcomes(passed=1)
 

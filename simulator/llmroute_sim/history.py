@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -27,6 +27,7 @@ __all__ = (
     "current_call",
     "fingerprint",
     "inside_call",
+    "outside_calls",
 )
 
 _call: ContextVar[str | None] = ContextVar("llmroute_call", default=None)
@@ -51,6 +52,18 @@ def inside_call(call: str) -> Iterator[None]:
         yield
     finally:
         _call.reset(token)
+
+
+@contextmanager
+def outside_calls() -> Iterator[None]:
+    """Let nothing that this context starts belong to the call around it: its world is another."""
+    token = _call.set(None)
+    try:
+        yield
+    finally:
+        # A block that is left in another context than it was entered in has nothing to put back.
+        with suppress(ValueError):
+            _call.reset(token)
 
 
 def fingerprint(secret: str | bytes) -> str:

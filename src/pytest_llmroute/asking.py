@@ -11,6 +11,7 @@ from typing import Any
 
 from llmroute_sim.clock import Clock
 from llmroute_sim.history import Call, inside_call
+from llmroute_sim.lap import Lap
 from pytest_llmroute.answers import hear
 from pytest_llmroute.ask import CALL_HORIZON, Pen, digest
 
@@ -20,7 +21,7 @@ __all__ = ("Recorded", "ask", "recorded", "seen_in", "takes")
 class Recorded:
     """A call while it is recorded. Say with :meth:`answer` what was answered."""
 
-    def __init__(self, pen: Pen, clock: Clock, seen: dict[str, Any]) -> None:
+    def __init__(self, pen: Pen, clock: Clock | Lap, seen: dict[str, Any]) -> None:
         self._clock = clock
         # A call may begin in one task and end in another; the record stays in a context of its own.
         self._frame = copy_context()
@@ -51,7 +52,7 @@ class Recorded:
 
 
 @contextmanager
-def recorded(pen: Pen, clock: Clock, seen: dict[str, Any]) -> Iterator[Recorded]:
+def recorded(pen: Pen, clock: Clock | Lap, seen: dict[str, Any]) -> Iterator[Recorded]:
     """Record a call around a block."""
     call = Recorded(pen, clock, seen)
     with _settling(call):

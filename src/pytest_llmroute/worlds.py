@@ -21,11 +21,12 @@ from urllib.parse import urlsplit
 import faker.providers.lorem.en_US  # noqa: F401
 import genai_prices  # noqa: F401
 
-from llmroute_sim.carriers.memory import in_memory
+from llmroute_sim.carriers.memory import in_memory, new_clock
 from llmroute_sim.clock import Clock
 from llmroute_sim.faults import FAULTS, AdmitFault, ConnectFault, Fault, StreamFault, make
 from llmroute_sim.history import Attempt, Call, History
 from llmroute_sim.incidents import Incident, Live, Place, When
+from llmroute_sim.lap import Lap
 from llmroute_sim.prompt import Usage
 from llmroute_sim.providers import provider as provider_named
 from llmroute_sim.quotas import Quota
@@ -54,7 +55,7 @@ class World:
     process sends while the world is open is an attempt in its :attr:`history`.
     """
 
-    def __init__(self, simulator: Simulator, clock: Clock) -> None:
+    def __init__(self, simulator: Simulator, clock: Clock | Lap) -> None:
         self.simulator = simulator
         self.clock = clock
         self.marks: dict[str, str] = {}
@@ -312,9 +313,13 @@ def world(*, seed: int = 0) -> Iterator[World]:
 
     The global ``random`` is seeded meanwhile, since routers draw from it.
 
-    Raises ``RuntimeError`` if a world is open already, or for an event loop that cannot take part.
+    Worlds may be parallel. One that is opened inside of another (in a task, a thread or a block of
+    its own) has its own providers, history and zero of time on the same clock; a thread that is in no
+    world waits until the open one has ended.
+
+    Raises ``RuntimeError`` if it waited five minutes, or for an event loop that cannot take part.
     """
-    clock = Clock()
+    clock = new_clock()
     simulator = Simulator(clock, seed=seed)
     found = World(simulator, clock)
     chance = random.getstate()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING
 
 from llmroute_sim.baton import Baton
@@ -37,9 +37,16 @@ class Inside:
     baton: Baton
     members: dict[int, Strand]
     loops: dict[asyncio.AbstractEventLoop, Adoption] = field(default_factory=dict)
+    parts: list[int] = field(default_factory=list)
+    """The threads of the worlds that are open on this clock, one entry for each."""
+    undo: ExitStack = field(default_factory=ExitStack)
 
 
 _open: Inside | None = None
+_turn = Lock()
+
+TURN = 300.0
+"""Real seconds that a thread waits for the world of another thread to end."""
 
 
 def here() -> Inside | None:
@@ -57,21 +64,29 @@ def opened() -> Inside | None:
 
 @contextmanager
 def inside(world: Inside) -> Iterator[None]:
-    """Let a world be the open one.
+    """Let a world be the open one. Wall clock and patches belong to the whole process, so a thread
+    that is in no world waits for its turn.
 
-    Raises ``RuntimeError`` if another is: wall clock and patches belong to the whole process.
+    Raises ``RuntimeError`` if that does not come, or if the running thread is in a world.
     """
     global _open
-    if _open is not None:
+    if here() is not None:
         raise RuntimeError(
-            "a world is already open in this process: close it before the next one is opened "
-            "(in a test: request the fixture once, and open no second world beside it)"
+            "a world is already open in this thread, and this one brings a clock of its own: open "
+            "it with pytest_llmroute.world(), which shares the clock, or after the first has ended"
+        )
+    if not _turn.acquire(timeout=TURN):
+        raise RuntimeError(
+            f"a world is already open in this process, in another thread, for {TURN:g} s: time "
+            "belongs to the whole process, so worlds of threads that know nothing of each other "
+            "take turns. Close the other one, or start this thread inside of it"
         )
     _open = world
     try:
         yield
     finally:
         _open = None
+        _turn.release()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from concurrent.futures import thread as pools
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from llmroute_sim.carriers.doors import current_door, through
 from llmroute_sim.carriers.inside import Inside, aside, here
 from llmroute_sim.carriers.threads import wait_for
 from llmroute_sim.history import current_call, inside_call
@@ -37,18 +38,24 @@ class _Crew:
 class _Job:
     """What a world submitted; stands in the work item in place of the function."""
 
-    __slots__ = ("call", "crew", "do", "future", "strand", "world")
+    __slots__ = ("call", "crew", "do", "door", "future", "strand", "world")
 
     def __init__(self, world: Inside, crew: _Crew, do: Callable[..., Any]) -> None:
         self.world, self.crew, self.do = world, crew, do
-        self.call = current_call()
+        self.call, self.door = current_call(), current_door()
         self.future: Future[Any] | None = None
         soon = len(crew.busy) < crew.size
         self.strand: Strand = world.baton.expect(f"a job: {_name(do)}", soon=soon)
         (crew.busy.add if soon else crew.line.append)(self)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        # A job is of the call that submitted it; a pool's thread has no context of its own.
+        # A job is of the world and the call that submitted it; a pool's thread has no context.
+        if self.door is not None and current_door() is None:
+            with through(self.door):
+                return self._of_call(*args, **options)
+        return self._of_call(*args, **options)
+
+    def _of_call(self, *args: Any, **options: Any) -> Any:
         if self.call is None or current_call() is not None:
             return self.do(*args, **options)
         with inside_call(self.call):

@@ -10,27 +10,37 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import get_ident
 from typing import Any
 
 import time_machine
 
 from llmroute_sim.carriers import jobs, seams
-from llmroute_sim.carriers.inside import Inside, Unsupported, inside
+from llmroute_sim.carriers.doors import through
+from llmroute_sim.carriers.inside import Inside, Unsupported, here, inside
 from llmroute_sim.carriers.loop import adopt_running
 from llmroute_sim.carriers.network import Network
 from llmroute_sim.clock import Clock
+from llmroute_sim.lap import Lap
 from llmroute_sim.strand import Ended
 from llmroute_sim.wire import Door
 
-__all__ = ("StillWaiting", "Unsupported", "in_memory")
+__all__ = ("StillWaiting", "Unsupported", "in_memory", "new_clock")
 
 
 class StillWaiting(UserWarning):
     """Threads or jobs were still waiting in a world when it ended."""
 
 
+def new_clock() -> Clock | Lap:
+    """The clock for a world that the running code opens: one of its own, or, inside of a world, that
+    world's, counted from now."""
+    world = here()
+    return Clock() if world is None else Lap(world.clock)
+
+
 @contextmanager
-def in_memory(door: Door, clock: Clock) -> Iterator[Network]:
+def in_memory(door: Door, clock: Clock | Lap) -> Iterator[Network]:
     """While open, every connection that a client in this process's world makes is carried in memory
     to ``door``, and time is virtual.
 
@@ -38,9 +48,18 @@ def in_memory(door: Door, clock: Clock) -> Iterator[Network]:
     real time and real sockets. A host that the door does not know is refused, and told to the door
     as a stray; loopback that it does not know is left to the machine.
 
-    Raises ``RuntimeError`` if a world is open already, :class:`Unsupported` (one of those) for a
-    running uvloop, and warns (:class:`StillWaiting`) of threads that still waited when it ended.
+    Worlds are parallel in two ways. One that is opened inside of another, with a :class:`Lap` of its
+    clock, is told apart from it by context: a task, a thread or a block of its own. A thread that
+    is in no world waits until the open one has ended.
+
+    Raises ``RuntimeError`` if it waited too long, or for a clock of its own inside of a world,
+    :class:`Unsupported` (one of those) for a running uvloop, and warns (:class:`StillWaiting`) of
+    threads that still waited when it ended.
     """
+    if isinstance(clock, Lap):
+        with _beside(door) as shared:
+            yield shared
+        return
     network = Network(door, clock)
     world = Inside(clock, network, clock.baton, clock.baton.members)
     left: list[str] = []
@@ -53,9 +72,38 @@ def in_memory(door: Door, clock: Clock) -> Iterator[Network]:
         undo.enter_context(seams.installed())
         undo.callback(_end, world, left)
         undo.callback(network.close)
-        network.listen()
         adopt_running(world)
+        world.undo = undo.pop_all()
+    with _part(world, door):
         yield network
+
+
+@contextmanager
+def _beside(door: Door) -> Iterator[Network]:
+    world = here()
+    if world is None:
+        raise RuntimeError(
+            "the world whose clock this one shares has ended, or is another thread's"
+        )
+    world.network.begin(door)
+    with _part(world, door), through(door):
+        yield world.network
+
+
+@contextmanager
+def _part(world: Inside, door: Door) -> Iterator[None]:
+    """One of the worlds on a clock. The last one of a thread ends what they share, for worlds of
+    threads that were started in them too."""
+    thread = get_ident()
+    world.parts.append(thread)
+    try:
+        yield
+    finally:
+        world.parts.remove(thread)
+        world.network.end(door)
+        founder = world.baton.founder
+        if thread not in world.parts and (founder is None or founder.ident == thread):
+            world.undo.close()
 
 
 def _end(world: Inside, left: list[str]) -> None:

@@ -12,10 +12,11 @@ import errno
 import ipaddress
 import math
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
+from llmroute_sim.carriers.doors import Doors, changes
 from llmroute_sim.clock import Clock
 from llmroute_sim.history import current_call
 from llmroute_sim.wire import Abort, Address, Door, Wait
@@ -57,18 +58,36 @@ class Line(Protocol):
 
 
 class Network:
-    """Connections of one world's clients to its hosts."""
+    """Connections of the clients of a process to the hosts of its worlds."""
 
     def __init__(self, door: Door, clock: Clock) -> None:
-        self.door = door
+        self.door = Doors(door)
         self.clock = clock
-        self._lines: WeakSet[Line] = WeakSet()
+        self._lines: WeakKeyDictionary[Line, Door] = WeakKeyDictionary()
+        self._listen(door)
 
-    def listen(self) -> None:
+    def begin(self, door: Door) -> None:
+        """A world begins beside the first."""
+        self.door.add(door)
+        self._listen(door)
+
+    def end(self, door: Door) -> None:
+        """A world ends: a client that is kept must find the connections that it made dead."""
+        self._deaf(door)
+        self.door.remove(door)
+        for line, made_for in list(self._lines.items()):
+            if made_for is door:
+                line.bury()
+                self._lines.pop(line, None)
+
+    def _listen(self, door: Door) -> None:
         """Drop idle connections whenever the door says that a fault came or went."""
-        on_change: list[Callable[[], None]] | None = getattr(self.door, "on_change", None)
-        if on_change is not None:
-            on_change.append(self.drop_idle)
+        if (told := changes(door)) is not None:
+            told.append(self.drop_idle)
+
+    def _deaf(self, door: Door) -> None:
+        if (told := changes(door)) is not None and self.drop_idle in told:
+            told.remove(self.drop_idle)
 
     def place(self, host: object, port: object) -> Address | None:
         """Where a client that names this host is going, or None if that is left to the machine:
@@ -88,7 +107,7 @@ class Network:
 
     def joined(self, line: Line) -> None:
         """Count a connection in."""
-        self._lines.add(line)
+        self._lines[line] = self.door.here
 
     def drop_idle(self) -> None:
         """End the idle connections that no longer survive, so that the next request dials anew."""
@@ -97,10 +116,9 @@ class Network:
                 line.drop()
 
     def close(self) -> None:
-        """The world is over: a client that is kept must find its connections dead."""
-        on_change: list[Callable[[], None]] | None = getattr(self.door, "on_change", None)
-        if on_change is not None and self.drop_idle in on_change:
-            on_change.remove(self.drop_idle)
+        """All is over: a client that is kept must find its connections dead."""
+        for door in self.door.all:
+            self._deaf(door)
         for line in list(self._lines):
             line.bury()
         self._lines.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from llmroute_sim.carriers.doors import current_door, through
 from llmroute_sim.carriers.inside import Inside, aside, here
 from llmroute_sim.real import Real
 from llmroute_sim.strand import Ended, Strand
@@ -127,6 +128,7 @@ class _Run:
 
     def __init__(self, world: Inside, strand: Strand, run: Any) -> None:
         self._world, self._strand, self._run = world, strand, run
+        self._door = current_door()
 
     def __call__(self) -> None:
         baton, run = self._world.baton, self._run
@@ -134,7 +136,8 @@ class _Run:
         threading.current_thread().__dict__.pop("run", None)
         try:
             baton.enter(self._strand)
-            run()
+            with through(self._door):
+                run()
         except Ended:
             pass  # the world is over, and with it whatever this thread was to do in it
         finally:
