@@ -9,9 +9,10 @@ import pytest
 
 from llmroute_sim.dialects import Unreadable
 from llmroute_sim.dialects.anthropic import Anthropic
-from llmroute_sim.prompt import Answer, Prompt, Refusal, ToolCall, Usage
+from llmroute_sim.dialects.errors import table
+from llmroute_sim.prompt import Answer, Hint, Prompt, Refusal, ToolCall, Usage
 from llmroute_sim.quotas import Bucket, Room
-from llmroute_sim.tokens import PER_MESSAGE, count
+from llmroute_sim.tokens import PER_MESSAGE, PER_PART, count
 from llmroute_sim.wire import Address, Data, Event, Framing, Head, Headers, Request
 
 anthropic = pytest.importorskip("anthropic")
@@ -217,7 +218,7 @@ def test_the_sdk_raises_its_own_class_for_every_kind(kind: str, status: int, rai
             refuses(Refusal(kind)).messages.create(**ASK, **asked)
         assert type(caught.value).__name__ == raised
         assert caught.value.status_code == status
-        assert caught.value.request_id == "req_1"
+        assert caught.value.request_id == (None if table("anthropic")[kind].edge else "req_1")
 
 
 def test_the_type_of_an_error_reaches_the_application() -> None:
@@ -279,13 +280,16 @@ def test_an_overflow_tells_both_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "milliseconds", "header"),
-    [(20.0, False, ("retry-after", "20")), (0.5, True, ("retry-after-ms", "500"))],
+    ("seconds", "written", "header"),
+    [
+        (20.0, "seconds", ("retry-after", "20")),
+        (0.5, "milliseconds", ("retry-after-ms", "500")),
+    ],
 )
 def test_a_hint_says_when_to_come_back(
-    seconds: float, milliseconds: bool, header: tuple[str, str]
+    seconds: float, written: Hint, header: tuple[str, str]
 ) -> None:
-    head, _ = refused(Refusal("overloaded", retry_after=seconds, in_milliseconds=milliseconds))
+    head, _ = refused(Refusal("overloaded", retry_after=seconds, hint=written))
     assert header in head.headers
     assert sum(name.startswith("retry-after") for name, _ in head.headers) == 1
 
@@ -320,7 +324,10 @@ def test_a_small_limit_on_tokens_is_not_rounded_away() -> None:
         ("POST", "/v1/messages", "messages"),
         ("POST", "/proxy/anthropic/v1/messages", "messages"),
         ("GET", "/v1/messages", None),
-        ("POST", "/v1/messages/count_tokens", None),
+        ("POST", "/v1/messages/count_tokens", "count_tokens"),
+        ("POST", "/v1/messages/batches", None),
+        ("GET", "/v1/models", "models"),
+        ("GET", "/v1/models/claude-test-1", "model"),
         ("POST", "/v1/chat/completions", None),
     ],
 )
@@ -355,22 +362,25 @@ def test_all_that_the_model_reads_is_counted() -> None:
                     {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a page"}},
                 ]},
                 {"role": "assistant", "content": [
-                    {"type": "tool_use", "id": "1", "name": "weather", "input": {"city": "Rome"}},
+                    {"type": "tool_use", "id": number, "name": "weather", "input": {"city": "Rome"}}
+                    for number in ("1", "2", "3")
                 ]},
                 {"role": "user", "content": [
                     {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "sunny"}]},
                     {"type": "tool_result", "tool_use_id": "2", "content": "cloudy"},
                     {"type": "tool_result", "tool_use_id": "3"},
+                    {"type": "text", "text": "Well?"},
                 ]},
             ],
         }
     )  # fmt: skip
     *texts, tool = prompt.texts
     assert texts == [
-        "Be terse", "What is this", "a page", "weather", '{"city":"Rome"}', "sunny", "cloudy",
+        "Be terse", "What is this", "a page", *["weather", '{"city":"Rome"}'] * 3, "sunny", "cloudy",
+        "Well?",
     ]  # fmt: skip
     assert json.loads(tool) == WEATHER
-    assert prompt.tokens == 4 * PER_MESSAGE + sum(map(count, prompt.texts))
+    assert prompt.tokens == 4 * PER_MESSAGE + PER_PART + sum(map(count, prompt.texts))
 
 
 def test_a_system_prompt_may_be_a_string() -> None:
@@ -398,7 +408,12 @@ def test_the_choice_of_tools_is_understood(choice: Any, may: bool, must: str | N
 def test_no_tool_is_called_where_there_is_none_or_one_has_just_answered() -> None:
     assert not ask(ASK).may_call
     result = {"type": "tool_result", "tool_use_id": "1", "content": "sunny"}
-    answered = [*ASK["messages"], {"role": "user", "content": [result]}]
+    called = {"type": "tool_use", "id": "1", "name": "weather", "input": {}}
+    answered = [
+        *ASK["messages"],
+        {"role": "assistant", "content": [called]},
+        {"role": "user", "content": [result]},
+    ]
     assert not ask({**ASK, "tools": [WEATHER], "messages": answered}).may_call
     prefilled = [*ASK["messages"], {"role": "assistant", "content": "The"}]
     assert not ask({**ASK, "tools": [WEATHER], "messages": prefilled}).may_call

@@ -10,13 +10,22 @@ from hypothesis import strategies as st
 from llmroute_sim.dialects import Dialect, Unreadable, find
 from llmroute_sim.dialects.errors import ErrorTable, duration, table
 from llmroute_sim.prompt import Answer, Prompt, Refusal, ToolCall, Usage
+from llmroute_sim.prose import Author
+from llmroute_sim.speech import say
 from llmroute_sim.wire import Address, Data, Event, Framing, Head, Request, grammar_error
 
 KINDS = (
     "invalid_request", "context_length", "auth", "permission", "moderation", "model_not_found",
     "request_too_large", "rate_limit_requests", "rate_limit_tokens", "insufficient_quota",
-    "server_error", "unavailable", "overloaded", "not_found", "timeout",
+    "server_error", "unavailable", "overloaded", "not_found", "timeout", "bad_gateway",
+    "gateway_timeout", "conflict", "unprocessable", "account_suspended", "model_forbidden",
+    "rate_limit_requests_day", "rate_limit_tokens_day",
 )  # fmt: skip
+EDGE = (
+    "page", "page_502", "page_503", "page_504", "page_520", "page_521", "page_522", "page_523",
+    "page_524", "page_525", "page_526", "page_527", "page_530", "page_text", "headers_too_large",
+)  # fmt: skip
+TABLES = ("openai", "anthropic", "groq", "mistral", "deepseek", "together")
 OPERATIONS = {"openai": "chat", "anthropic": "messages"}
 
 dialects = st.sampled_from([find(name) for name in OPERATIONS])
@@ -41,10 +50,10 @@ facts = st.dictionaries(
 )
 refusals = st.builds(
     Refusal,
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(KINDS + EDGE),
     status=st.none() | st.integers(400, 599),
     retry_after=st.none() | st.floats(0, 1e6),
-    in_milliseconds=st.booleans(),
+    hint=st.sampled_from(["seconds", "milliseconds", "date"]),
     facts=facts,
 )
 scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-3, 3) | st.text(max_size=3)
@@ -243,6 +252,8 @@ def test_the_same_body_in_another_dialect_is_another_question(body: dict[str, An
 FIELDS = (
     "model", "messages", "max_tokens", "stream", "stream_options", "tools", "tool_choice", "system",
     "temperature", "top_k", "input", "dimensions", "encoding_format", "max_completion_tokens",
+    "n", "stop", "response_format", "functions", "function_call", "parallel_tool_calls", "logprobs",
+    "top_logprobs", "prompt", "echo", "thinking", "output_config", "stop_sequences",
 )  # fmt: skip
 
 
@@ -250,12 +261,12 @@ FIELDS = (
     dialects,
     bodies,
     st.dictionaries(st.sampled_from(FIELDS), anything, min_size=1, max_size=3),
-    st.booleans(),
+    st.sampled_from([None, "embeddings", "completions"]),
 )
 def test_whatever_is_asked_is_understood_or_refused(
-    dialect: Dialect, body: dict[str, Any], nonsense: dict[str, Any], embed: bool
+    dialect: Dialect, body: dict[str, Any], nonsense: dict[str, Any], other: str | None
 ) -> None:
-    operation = "embeddings" if embed and dialect.name == "openai" else None
+    operation = other if dialect.name == "openai" else other and "count_tokens"
     try:
         prompt = read(dialect, body | nonsense, operation)
     except Unreadable as unreadable:
@@ -264,6 +275,7 @@ def test_whatever_is_asked_is_understood_or_refused(
         assert events[0].status == 400
     else:
         assert all(isinstance(text, str) for text in prompt.texts)
+        assert say(prompt, Author(0), 0, None).usage.input == prompt.tokens
 
 
 @given(dialects, st.lists(anything, min_size=1, max_size=2), st.sampled_from(["messages", "tools"]))
@@ -287,20 +299,33 @@ def test_a_body_of_any_depth_is_understood_or_refused() -> None:
 # -- the tables
 
 
-@pytest.mark.parametrize("name", list(OPERATIONS))
+@pytest.mark.parametrize("name", TABLES)
 def test_every_table_has_every_kind(name: str) -> None:
-    assert tuple(table(name).forms) == KINDS
+    assert set(table(name).forms) == {*KINDS, *EDGE}
     assert all(form.evidence for form in table(name).forms.values())
 
 
-@pytest.mark.parametrize("name", list(OPERATIONS))
+@pytest.mark.parametrize("name", TABLES)
 def test_no_slot_is_left_open(name: str) -> None:
-    for kind in KINDS:
-        *_, data = find(name).refuse(Refusal(kind), "req_1", ())
+    for kind in KINDS + EDGE:
+        head, data = table(name).refuse(Refusal(kind), "req_1", ())
+        assert isinstance(head, Head)
         assert isinstance(data, Data)
-        said = data.body.decode()
+        said = data.body.decode() + "".join(value for _, value in head.headers)
         assert "{message}" not in said
         assert not [slot for slot in table(name)[kind].body.needs if f"{{{slot}" in said]
+        assert "{ray}" not in said
+
+
+@pytest.mark.parametrize("kind", ["page_502", "page_524", "page_text", "headers_too_large"])
+def test_who_stands_in_front_sends_none_of_the_provider_s_headers(kind: str) -> None:
+    head, data = table("groq").refuse(Refusal(kind), "ab" * 16, (("x-request-id", "req_1"),))
+    assert isinstance(head, Head)
+    assert isinstance(data, Data)
+    assert dict(head.headers)["cf-ray"] == "abababababababab-FRA"
+    assert "x-request-id" not in dict(head.headers)
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(data.body)
 
 
 def test_a_missing_kind_is_told_with_the_closest() -> None:

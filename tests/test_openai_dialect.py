@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from llmroute_sim.dialects import Unreadable
+from llmroute_sim.dialects.errors import table
 from llmroute_sim.dialects.openai import OpenAI
 from llmroute_sim.prompt import Answer, Prompt, Refusal, ToolCall, Usage
 from llmroute_sim.quotas import Bucket, Room
-from llmroute_sim.tokens import PER_MESSAGE, count
+from llmroute_sim.tokens import PER_MESSAGE, PER_PART, count
 from llmroute_sim.wire import Address, Data, Event, Framing, Head, Request
 
 openai = pytest.importorskip("openai")
@@ -237,7 +238,7 @@ def test_the_sdk_raises_its_own_class_for_every_kind(kind: str, status: int, rai
             refuses(Refusal(kind)).chat.completions.create(**ASK, **streamed)
         assert type(caught.value).__name__ == raised
         assert caught.value.status_code == status
-        assert caught.value.request_id == "req_1"
+        assert caught.value.request_id == (None if table("openai")[kind].edge else "req_1")
 
 
 def test_a_refusal_may_bring_its_own_status() -> None:
@@ -309,7 +310,7 @@ def test_hints_and_message_agree_on_when_to_come_back(
     refusal = Refusal("rate_limit_requests", retry_after=seconds)
     assert headers_of(refusal)["retry-after"] == header
     assert f"Please try again in {told}. Visit" in body_of(refusal)["message"]
-    refusal = Refusal("rate_limit_tokens", retry_after=seconds, in_milliseconds=True)
+    refusal = Refusal("rate_limit_tokens", retry_after=seconds, hint="milliseconds")
     assert headers_of(refusal)["retry-after-ms"] == milliseconds
     assert "retry-after" not in headers_of(refusal)
     assert f"Please try again in {told}. Visit" in body_of(refusal)["message"]
@@ -361,9 +362,14 @@ def test_no_quota_no_limit_headers() -> None:
         ("POST", "/team-a/openai/v1/chat/completions", "chat"),
         ("POST", "/v1/embeddings", "embeddings"),
         ("GET", "/v1/chat/completions", None),
-        ("GET", "/v1/models", None),
+        ("POST", "/v1/completions", "completions"),
+        ("GET", "/v1/models", "models"),
+        ("GET", "/v1/models/gpt-4o", "model"),
+        ("GET", "/openai/v1/models/meta-llama/Llama-3", "model"),
+        ("DELETE", "/v1/models/gpt-4o", None),
+        ("GET", "/v1/models/", None),
         ("POST", "/v1/messages", None),
-        ("POST", "/v1/notchat/completions", None),
+        ("POST", "/v1/chatcompletions", None),
     ],
 )
 def test_a_path_s_end_says_what_is_asked(method: str, path: str, operation: str | None) -> None:
@@ -406,7 +412,7 @@ def test_all_that_the_model_reads_is_counted() -> None:
     *texts, tool = prompt.texts
     assert texts == ["Be terse", "What is this", "weather", "{}", "sunny"]
     assert json.loads(tool) == WEATHER["function"]
-    assert prompt.tokens == 4 * PER_MESSAGE + sum(map(count, prompt.texts))
+    assert prompt.tokens == 4 * PER_MESSAGE + PER_PART + sum(map(count, prompt.texts))
 
 
 def test_the_newer_limit_on_tokens_wins() -> None:
@@ -440,7 +446,9 @@ def test_the_choice_of_tools_is_understood(choice: Any, may: bool, must: str | N
 def test_no_tool_is_called_where_there_is_none_or_one_has_just_answered() -> None:
     assert not ask(ASK).may_call
     assert not ask({**ASK, "tools": []}).may_call
-    answered = [*ASK["messages"], {"role": "tool", "tool_call_id": "1", "content": "sunny"}]
+    called = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "weather"}}]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "sunny"}
+    answered = [*ASK["messages"], called, result]
     assert not ask({**ASK, "tools": [WEATHER], "messages": answered}).may_call
 
 

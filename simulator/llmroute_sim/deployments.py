@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Protocol
 
 from llmroute_sim.history import Attempt
 from llmroute_sim.incidents import Incident, Place
-from llmroute_sim.providers import Model, Provider, Tariff, model
+from llmroute_sim.names import Unknown
+from llmroute_sim.providers import Model, Provider, Tariff, catalogue, model, providers
 from llmroute_sim.quotas import Quota
 from llmroute_sim.wire import Event, Exchange, Request
 
-__all__ = ("Deployment", "HostedGateway")
+__all__ = ("Deployment", "HostedGateway", "check_place")
 
 
 class HostedGateway(Protocol):
@@ -29,7 +31,8 @@ class HostedGateway(Protocol):
 class Deployment:
     """A host that answers: who stands behind it, the name a path shows, and what the configuration
     under test says of it. ``models`` are served beside those that the catalogue knows; ``tariffs``
-    override the catalogue's prices (USD per token); ``quota`` is per key and model."""
+    override the catalogue's prices (USD per token); ``quota`` is per key and model, ``credit`` what
+    each key may spend (USD)."""
 
     host: str
     provider: Provider
@@ -39,6 +42,20 @@ class Deployment:
     tariffs: Mapping[str, Tariff] = field(default_factory=dict)
     quota: Quota | None = None
     gateway: HostedGateway | None = None
+    credit: Decimal | None = None
+
+    @property
+    def strict(self) -> bool:
+        """Whether it refuses fields which its format does not have: the provider's own host may, one
+        that only speaks as the provider does has fields of its own."""
+        known = providers().get(self.provider.name)
+        return self.provider.strict and known is not None and self.host in known.hosts
+
+    @property
+    def sold(self) -> tuple[Model, ...]:
+        """Every model that is sold here, by name."""
+        names = {*catalogue(self.provider), *self.models, *self.tariffs}
+        return tuple(model for name in sorted(names) if (model := self.model(name)) is not None)
 
     def model(self, name: str) -> Model | None:
         """A model as it is sold here, None if it is not."""
@@ -67,3 +84,24 @@ class Deployment:
             and (place.key is None or place.key == attempt.key)
             for place in incident.at
         )
+
+
+def check_place(place: Place, deployments: Iterable[Deployment], *beside: str) -> None:
+    """Raises ``Unknown`` unless there is such a place among the deployments: somebody of that name, in
+    that region, who sells that model. ``beside`` are further names that would have been right."""
+    there = list(deployments)
+    if place.who != "*":
+        names = {name for one in there for name in (one.provider.name, one.place, one.host)}
+        if place.who not in names:
+            raise Unknown("place", place.who, {"*", *names, *beside})
+        there = [one for one in there if one.within(Place(place.who))]
+    if place.region is not None:
+        regions = {one.region for one in there if one.region is not None}
+        if place.region not in regions:
+            raise Unknown(f"region of {place.who}", place.region, regions)
+        there = [one for one in there if one.region == place.region]
+    if place.model is not None and all(one.model(place.model) is None for one in there):
+        sold = {
+            name for one in there for name in (*one.models, *one.tariffs, *catalogue(one.provider))
+        }
+        raise Unknown(f"model of {place.who}", place.model, sold)

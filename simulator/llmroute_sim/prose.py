@@ -8,19 +8,25 @@ every attempt; a truncated answer misses its last one, a spliced answer has thos
 from __future__ import annotations
 
 import functools
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import product
 from random import Random
 
-__all__ = ("Author", "mark_of", "seeded", "vector")
+__all__ = ("COINED", "Author", "mark_of", "seeded", "vector")
 
 _SYLLABLES = tuple("".join(pair) for pair in product("bdfgklmnprstvz", "aeiou"))
 _PAIRS = tuple(one + two for one, two in product(_SYLLABLES, repeat=2))[: 1 << 12]
 _TWELVE, _NINE = (1 << 12) - 1, (1 << 9) - 1
 _EVERY = 4
 _IDENTITY = "%04x" * 6
+_LETTERS = re.compile(r"[a-z]+")
+
+COINED = 12
+"""Letters of a coined word."""
+
 _SIXTEENS = struct.Struct("<32H")
 
 
@@ -77,8 +83,20 @@ class Author:
         """Twenty-four hexadecimal digits."""
         return _IDENTITY % tuple(self.draw(6))
 
+    def ramble(self, length: int) -> tuple[str, ...]:
+        """So many ordinary words, each with the space before it and none coined."""
+        words = _vocabulary()
+        return tuple(words[number & _NINE] for number in self.draw(length))
+
+    def keep(self, text: str) -> None:
+        """Forget the coined words that were not said after all."""
+        said = set(_LETTERS.findall(text))
+        self.marks[:] = [mark for mark in self.marks if mark in said]
+
     def write(self, length: int) -> tuple[str, ...]:
         """So many words, each with the space before it."""
+        if not length:
+            return ()
         words, pairs, marks = _vocabulary(), _PAIRS, self.marks
         places = _coined(length)
         numbers = self.draw(length + 3 * len(places))

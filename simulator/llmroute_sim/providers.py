@@ -16,8 +16,9 @@ from typing import Any
 
 from llmroute_sim.names import Unknown
 from llmroute_sim.prompt import Usage
+from llmroute_sim.quotas import Counting
 
-__all__ = ("Model", "Provider", "Tariff", "load", "model", "provider", "providers")
+__all__ = ("Model", "Provider", "Tariff", "catalogue", "load", "model", "provider", "providers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class Model:
 @dataclass(frozen=True, slots=True)
 class Provider:
     """A company that serves models: its hosts, the format it speaks, and the terms of its endpoint
-    (jurisdiction, retention in days, whether inputs train models, attestations)."""
+    (jurisdiction, retention in days, whether inputs train models, attestations). ``errors`` is the
+    table of how it says no, unless that is its format's own; ``counting`` how it counts requests and
+    tokens; ``strict`` says that it refuses fields which its format does not have."""
 
     name: str
     title: str
@@ -57,6 +60,9 @@ class Provider:
     as_of: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     terms: Mapping[str, Any] = field(default_factory=dict)
+    errors: str | None = None
+    counting: Counting = field(default_factory=Counting)
+    strict: bool = False
 
 
 def load(name: str, text: str) -> Provider:
@@ -64,10 +70,14 @@ def load(name: str, text: str) -> Provider:
     entry = tomllib.loads(text)
     known = {
         "title", "dialect", "hosts", "base-path", "prices", "as-of", "source", "environment", "terms",
+        "errors", "limits", "unknown-fields",
     }  # fmt: skip
     for key in entry:
         if key not in known:
             raise Unknown(f"key of the provider {name}", key, known)
+    fields = entry.get("unknown-fields", "ignored")
+    if fields not in ("ignored", "refused"):
+        raise Unknown(f"unknown-fields of the provider {name}", str(fields), ("ignored", "refused"))
     return Provider(
         name,
         entry["title"],
@@ -79,6 +89,9 @@ def load(name: str, text: str) -> Provider:
         str(entry.get("as-of", "")),
         entry.get("environment", {}),
         entry.get("terms", {}),
+        entry.get("errors"),
+        Counting.read(entry.get("limits", {})),
+        fields == "refused",
     )
 
 
@@ -105,6 +118,14 @@ def provider(name: str) -> Provider:
 def model(provider: Provider, name: str) -> Model | None:
     """What the catalogue knows of a provider's model, None if it knows nothing."""
     return None if provider.prices is None else _catalogued(provider.prices, name)
+
+
+def catalogue(provider: Provider) -> tuple[str, ...]:
+    """The models that the catalogue knows of a provider, to find the closest among their names."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    found = (one for one in get_snapshot().providers if one.id == provider.prices)
+    return tuple(model.id for one in found for model in one.models)
 
 
 @functools.lru_cache(maxsize=512)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from llmroute_sim import tokens
-from llmroute_sim.prompt import Answer, Finish, Prompt, ToolCall, Usage
+from llmroute_sim.prompt import Answer, Choice, Finish, Prompt, ToolCall, Usage
 from llmroute_sim.prose import Author, vector
+from llmroute_sim.schemas import fitting
 from llmroute_sim.wire import Data, Event, Framing, Head, Wait
 
 __all__ = ("Pace", "paced", "say")
 
 _DIMENSIONS = 256
 """Numbers in an embedding whose size was not asked for."""
+
+_AT_ONCE = 3
+"""Tools that a model calls in one answer, at most."""
+
+_ROOM_TO_THINK = 64
+"""Tokens that an answer may have before a model thinks first."""
+
+_PIECE = re.compile(r"\s*(?:\w{1,8}|[^\w\s])|\s+\Z")
+"""What counts as one token, with the space before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,70 +37,147 @@ class Pace:
 
 
 def say(prompt: Prompt, author: Author, created: int, stated: Usage | None) -> Answer:
-    """What the model says: vectors, a call of a tool, or eight to twenty-three words.
+    """What the model says: vectors, calls of tools, JSON, or eight to twenty-three words; as many
+    answers as were asked for.
 
     ``stated`` is what the answer is charged for, if not for what it has.
     """
-    words: tuple[str, ...] = ()
-    calls: tuple[ToolCall, ...] = ()
-    vectors: tuple[tuple[float, ...], ...] = ()
-    finish: Finish = "stop"
     if prompt.operation == "embeddings":
-        length = prompt.dimensions or _DIMENSIONS
-        vectors = tuple(vector(text, author.mark(), length) for text in prompt.texts)
-    elif prompt.must_call or prompt.may_call:
-        calls = (_tool_call(prompt, author),)
-        finish = "tools"
-    else:
-        length = 8 + (author.draw(1)[0] & 0xF)
-        if prompt.max_tokens is not None and prompt.max_tokens < length:
-            length, finish = prompt.max_tokens, "length"
-        words = author.write(length)
-    if stated is None:
+        return _vectors(prompt, author, created, stated)
+    thinking = () if prompt.thinking is None else _thoughts(prompt, author)
+    room = None if prompt.max_tokens is None else prompt.max_tokens - len(thinking)
+    calls: tuple[ToolCall, ...] = ()
+    others: tuple[Choice, ...] = ()
+    sequence = None
+    if not prompt.special:
+        words, finish = _prose(author, room)
         spoken = len(words)
-        for call in calls:
-            spoken += tokens.count("".join(call.arguments)) + tokens.count(call.name)
-        usage = Usage(prompt.tokens, spoken)
     else:
-        usage = Usage(stated.input, 0) if vectors else stated
+        first, *rest = choices = _choices(prompt, author, room)
+        words, finish, calls, sequence = first.words, first.finish, first.calls, first.sequence
+        others, spoken = tuple(rest), sum(_spoken(prompt, each) for each in choices)
+    spoken += len(thinking)
+    usage = Usage(prompt.tokens, spoken, len(thinking)) if stated is None else stated
     identity = author.identity()
-    return Answer(identity, created, prompt.model, words, finish, usage, calls, vectors)
+    model = prompt.model
+    return Answer(
+        identity, created, model, words, finish, usage, calls, (), "", thinking, sequence, others
+    )
 
 
-def _tool_call(prompt: Prompt, author: Author) -> ToolCall:
-    wanted = {tool.name: tool for tool in prompt.tools}
-    tool = wanted.get(prompt.must_call or "", prompt.tools[0])
-    arguments = json.dumps(_argument(tool.schema, author))
-    half = len(arguments) // 2
-    return ToolCall(author.identity(), tool.name, (arguments[:half], arguments[half:]))
+def _vectors(prompt: Prompt, author: Author, created: int, stated: Usage | None) -> Answer:
+    length = prompt.dimensions or _DIMENSIONS
+    vectors = tuple(vector(text, author.mark(), length) for text in prompt.texts)
+    usage = Usage(prompt.tokens if stated is None else stated.input, 0)
+    return Answer(author.identity(), created, prompt.model, (), "stop", usage, vectors=vectors)
 
 
-def _argument(schema: Any, author: Author) -> object:
-    """A value that a JSON Schema allows, carrying coined words where it allows words."""
-    match schema:
-        case {"enum": [first, *_]}:
-            return first
-        case {"const": value}:
-            return value
-        case {"anyOf": [first, *_]} | {"oneOf": [first, *_]}:
-            return _argument(first, author)
-        case {"type": "object"} | {"properties": _}:
-            properties = schema.get("properties", {})
-            return {name: _argument(inner, author) for name, inner in properties.items()}
-        case {"type": "array", "items": items}:
-            return [_argument(items, author)]
-        case {"type": "array"}:
-            return []
-        case {"type": "integer"}:
-            return author.draw(1)[0]
-        case {"type": "number"}:
-            return author.draw(1)[0] / 4
-        case {"type": "boolean"}:
-            return True
-        case {"type": "null"}:
-            return None
-        case _:
-            return author.coin()
+def _choices(prompt: Prompt, author: Author, room: int | None) -> list[Choice]:
+    """The answers that are wanted: for text completions so many to each text."""
+    count = prompt.n * len(prompt.texts) if prompt.operation == "completions" else prompt.n
+    choices = [_choice(prompt, author, room, number) for number in range(count)]
+    # Not every word that was coined on the way has been said.
+    author.keep(" ".join(map(_text, choices)))
+    return choices
+
+
+def _thoughts(prompt: Prompt, author: Author) -> tuple[str, ...]:
+    """What the model thinks before it answers, in words that tell nothing of where they came from.
+    With little room it answers at once."""
+    if prompt.max_tokens is not None and prompt.max_tokens < _ROOM_TO_THINK:
+        return ()
+    first, *rest = author.ramble(12 + (author.draw(1)[0] & 0x1F))
+    return (first.lstrip(), *rest)
+
+
+def _choice(prompt: Prompt, author: Author, room: int | None, number: int) -> Choice:
+    if prompt.must_call or prompt.may_call:
+        return Choice((), "tools", _tool_calls(prompt, author))
+    if prompt.json or prompt.schema is not None:
+        words, finish = _within(room, _json(prompt, author))
+    else:
+        words, finish = _prose(author, room)
+    sequence = None
+    if prompt.stop:
+        words, sequence = _until(prompt.stop, words)
+        finish = finish if sequence is None else "sequence"
+    if prompt.echo:
+        repeated = prompt.texts[number // prompt.n]
+        words = (repeated, *(f" {word}" for word in words[:1]), *words[1:])
+    return Choice(words, finish, sequence=sequence)
+
+
+def _prose(author: Author, room: int | None) -> tuple[tuple[str, ...], Finish]:
+    length = 8 + (author.draw(1)[0] & 0xF)
+    if room is not None and room < length:
+        return author.write(room), "length"
+    return author.write(length), "stop"
+
+
+def _within(room: int | None, words: tuple[str, ...]) -> tuple[tuple[str, ...], Finish]:
+    if room is not None and room < len(words):
+        return words[:room], "length"
+    return words, "stop"
+
+
+def _json(prompt: Prompt, author: Author) -> tuple[str, ...]:
+    """The tokens of a JSON text: what the schema demands, or an object that says something."""
+    if prompt.schema is None:
+        value: object = {"answer": "".join(_prose(author, None)[0])}
+    else:
+        value = fitting(prompt.schema, author)
+    return _pieces(json.dumps(value, ensure_ascii=False))
+
+
+def _until(stop: tuple[str, ...], words: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
+    """The words before the first stop sequence, and which one it was; all if there is none."""
+    text = "".join(words)
+    found = [(place, each) for each in stop if (place := text.find(each)) >= 0]
+    if not found:
+        return words, None
+    end, sequence = min(found)
+    said = []
+    for word in words:
+        if end <= 0:
+            break
+        said.append(word[:end])
+        end -= len(word)
+    return tuple(said), sequence
+
+
+def _tool_calls(prompt: Prompt, author: Author) -> tuple[ToolCall, ...]:
+    """Calls of the tool that must be called, else of the first ones, each with what it takes."""
+    named = {tool.name: tool for tool in prompt.tools}
+    if (wanted := named.get(prompt.must_call or "")) is not None:
+        chosen = [wanted]
+    else:
+        chosen = list(named.values())[: _AT_ONCE if prompt.parallel else 1]
+    calls = []
+    for tool in chosen:
+        if tool.free:
+            given = author.write(8)
+        else:
+            filled = fitting({"type": "object", **tool.schema}, author)
+            given = _pieces(json.dumps(filled, ensure_ascii=False))
+        calls.append(ToolCall(author.identity(), tool.name, given, tool.free))
+    return tuple(calls)
+
+
+def _pieces(text: str) -> tuple[str, ...]:
+    return tuple(_PIECE.findall(text))
+
+
+def _text(choice: Choice) -> str:
+    """All that a choice says, tools included."""
+    return " ".join(["".join(choice.words), *("".join(call.arguments) for call in choice.calls)])
+
+
+def _spoken(prompt: Prompt, choice: Choice) -> int:
+    """The tokens of a choice. What it only repeats is not counted."""
+    spoken = len(choice.words) - prompt.echo
+    for call in choice.calls:
+        spoken += tokens.count("".join(call.arguments)) + tokens.count(call.name)
+    return spoken
 
 
 def paced(events: Iterator[Event], pace: Pace, length: int) -> Iterator[Event]:

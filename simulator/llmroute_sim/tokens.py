@@ -1,6 +1,7 @@
 """How tokens are counted: one deterministic count, used for usage, quotas, prices and windows.
 
-A token is a run of letters or digits of at most eight characters, or one other visible character.
+A token is a run of letters or digits of at most eight characters, or one other visible character. An
+image, a sound or a file counts for a fixed number, whatever its size.
 Providers' own tokenizers give other numbers for the same text, so nothing that depends on a limit
 may come closer to it than a fifth.
 """
@@ -9,10 +10,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ("PER_MESSAGE", "count")
+__all__ = ("PER_MESSAGE", "PER_PART", "count")
 
 PER_MESSAGE = 4
 """What each message adds beside its text: its role and its delimiters."""
+
+PER_PART = 85
+"""What each image, sound or file counts for: as many as OpenAI says an image in low detail has
+(https://platform.openai.com/docs/guides/images-vision)."""
 
 _TOKEN = re.compile(r"\w{1,8}|[^\w\s]")
 

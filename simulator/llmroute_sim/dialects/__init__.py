@@ -3,10 +3,11 @@ provider would; it knows no fault, no clock and no history."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from llmroute_sim.prompt import Answer, Operation, Prompt, Refusal
+from llmroute_sim.providers import Model
 from llmroute_sim.quotas import Room
 from llmroute_sim.wire import Data, Event, Headers, Request
 
@@ -46,6 +47,11 @@ class Dialect(Protocol):
         are the provider's own beside content-type: request id, limits, date."""
         ...
 
+    def tell(self, prompt: Prompt, models: Sequence[Model], headers: Headers) -> Iterator[Event]:
+        """Render what no model is needed for: a list of these models (or the one that was asked
+        for), a count of tokens."""
+        ...
+
     def refuse(self, refusal: Refusal, request_id: str, headers: Headers) -> Iterator[Event]:
         """Render a refusal as the provider's status, headers and body."""
         ...
@@ -54,8 +60,26 @@ class Dialect(Protocol):
         """Render a refusal as an event inside a stream that began with 200."""
         ...
 
+    def error(self, refusal: Refusal, request_id: str) -> bytes:
+        """Render a refusal as JSON on one line."""
+        ...
+
     def garbled(self) -> bytes:
         """A malformed event of this format's streams."""
+        ...
+
+    def filler(self) -> bytes:
+        """What this format's streams say while there is nothing to say."""
+        ...
+
+    def without_usage(self, data: Data) -> Data | None:
+        """A segment of an answer without the tokens that were used; the very same if it tells none,
+        None if nothing else is in it."""
+        ...
+
+    def with_finish(self, data: Data, reason: str | None) -> Data:
+        """A segment of an answer with another finish reason (one of :data:`Finish` in this format's
+        word, any other as it is, None for none); the very same if it has no place for one."""
         ...
 
     def headers(self, request_id: str, room: Room | None) -> Headers:
@@ -63,10 +87,11 @@ class Dialect(Protocol):
         ...
 
 
-def find(name: str) -> Dialect:
-    """The dialect of a name. Raises ``KeyError`` for an unknown one."""
+def find(name: str, errors: str | None = None) -> Dialect:
+    """The dialect of a name, saying no as the table ``errors`` has it (unless told, the one of that
+    name). Raises ``KeyError`` for an unknown one."""
     from llmroute_sim.dialects.anthropic import Anthropic
     from llmroute_sim.dialects.openai import OpenAI
 
-    known: dict[str, Dialect] = {dialect.name: dialect for dialect in (OpenAI(), Anthropic())}
-    return known[name]
+    known: dict[str, Callable[[str], Dialect]] = {"openai": OpenAI, "anthropic": Anthropic}
+    return known[name](errors or name)

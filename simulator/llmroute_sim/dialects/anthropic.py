@@ -1,4 +1,4 @@
-"""Anthropic's messages.
+"""Anthropic's messages, counts of tokens and models.
 
 Shapes: https://platform.claude.com/docs/en/api/messages and .../build-with-claude/streaming;
 headers: https://platform.claude.com/docs/en/api/rate-limits.
@@ -7,33 +7,47 @@ headers: https://platform.claude.com/docs/en/api/rate-limits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
 
-from llmroute_sim.dialects import anthropic_requests
-from llmroute_sim.dialects.bodies import encoded, quoted
+from llmroute_sim.dialects import anthropic_models, anthropic_requests
+from llmroute_sim.dialects.anthropic_messages import FINISH, events, message
+from llmroute_sim.dialects.bodies import encoded
+from llmroute_sim.dialects.editing import changed
 from llmroute_sim.dialects.errors import table
-from llmroute_sim.prompt import Answer, Finish, Operation, Prompt, Refusal
-from llmroute_sim.quotas import Bucket, Room
+from llmroute_sim.dialects.listings import listing, one_of
+from llmroute_sim.prompt import Answer, Operation, Prompt, Refusal
+from llmroute_sim.providers import Model
+from llmroute_sim.quotas import Bucket, Calendar, Room
 from llmroute_sim.wire import Data, Event, Framing, Head, Headers, Request
 
 __all__ = ("Anthropic",)
 
 _JSON: Headers = (("content-type", "application/json"),)
 _SSE: Headers = (("content-type", "text/event-stream; charset=utf-8"),)
-_FINISH: dict[Finish, str] = {"stop": "end_turn", "length": "max_tokens", "tools": "tool_use"}
-_PING = Data(b'event: ping\ndata: {"type":"ping"}\n\n', "open")
-_STOP = Data(b'event: message_stop\ndata: {"type":"message_stop"}\n\n', "terminal")
 
 
 class Anthropic:
-    """The dialect of Anthropic. It has no state."""
+    """The dialect of Anthropic. It has no state. ``errors`` names the table of how it says no."""
 
     name = "anthropic"
 
+    def __init__(self, errors: str = "anthropic") -> None:
+        self._errors = errors
+
     def operation(self, method: str, path: str) -> Operation | None:
-        """``messages`` for POST .../messages."""
-        return "messages" if method == "POST" and path.endswith("/messages") else None
+        """``messages`` for POST .../messages, ``count_tokens`` for POST .../messages/count_tokens,
+        ``models`` for GET .../models, and ``model`` for one of them."""
+        if method == "POST":
+            if path.endswith("/messages"):
+                return "messages"
+            if path.endswith("/messages/count_tokens"):
+                return "count_tokens"
+        elif method == "GET":
+            return listing(path)
+        return None
 
     def key(self, request: Request) -> str | None:
         """The ``x-api-key``, or the bearer token that newer SDKs send in its place."""
@@ -44,29 +58,75 @@ class Anthropic:
 
     def parse(self, operation: Operation, request: Request) -> Prompt:
         """Understand a request. Raises :class:`~llmroute_sim.dialects.Unreadable`."""
-        return anthropic_requests.parse(request.body, request.header("anthropic-version"))
+        if operation in ("models", "model"):
+            return one_of(operation, request.path, anthropic_models.page(request.target))
+        version, beta = request.header("anthropic-version"), request.header("anthropic-beta")
+        return anthropic_requests.parse(request.body, (operation, version, beta is not None))
 
     def answer(self, prompt: Prompt, answer: Answer, headers: Headers) -> Iterator[Event]:
         """A message, or the events that build it."""
-        return _events(answer, headers) if prompt.stream else _message(answer, headers)
+        if prompt.stream:
+            return _streamed(headers, events(prompt, answer))
+        return _whole(headers, message(prompt, answer))
+
+    def tell(self, prompt: Prompt, models: Sequence[Model], headers: Headers) -> Iterator[Event]:
+        """A page of the models that are sold, the one that was asked for, or a count of tokens."""
+        if prompt.operation == "count_tokens":
+            return _whole(headers, f'{{"input_tokens":{prompt.tokens}}}')
+        if prompt.operation == "model":
+            return _whole(headers, anthropic_models.one(models[0]))
+        return _whole(headers, anthropic_models.paged(models, prompt.page))
 
     def refuse(self, refusal: Refusal, request_id: str, headers: Headers) -> Iterator[Event]:
         """The status, headers and body of the kind in the error table."""
-        return table("anthropic").refuse(refusal, request_id, headers)
+        return table(self._errors).refuse(refusal, request_id, headers)
 
     def refuse_midway(self, refusal: Refusal, request_id: str) -> Data:
         """An ``error`` event; after one no ``message_stop`` comes."""
-        line = table("anthropic").line(refusal, request_id)
-        return Data(b"event: error\ndata: %b\n\n" % line, "error")
+        return Data(b"event: error\ndata: %b\n\n" % self.error(refusal, request_id), "error")
+
+    def error(self, refusal: Refusal, request_id: str) -> bytes:
+        """The JSON of a refusal, on one line."""
+        return table(self._errors).line(refusal, request_id)
 
     def garbled(self) -> bytes:
         """A delta whose JSON stops in the middle."""
         return b'event: content_block_delta\ndata: {"type":"content_block_delta","index":\n\n'
 
+    def filler(self) -> bytes:
+        """A ``ping``."""
+        return b'event: ping\ndata: {"type":"ping"}\n\n'
+
+    def without_usage(self, data: Data) -> Data | None:
+        """The field taken out of a message, of its start and of its last delta."""
+
+        def change(found: MutableMapping[str, Any]) -> bool:
+            holders = (found, found.get("message") or {})
+            told = [holder.pop("usage", None) for holder in holders]
+            return told != [None, None]
+
+        return changed(data, change) if data.part in ("body", "open", "finish") else data
+
+    def with_finish(self, data: Data, reason: str | None) -> Data:
+        """``stop_reason`` of a message, or of its last delta."""
+        if data.part not in ("body", "finish"):
+            return data
+        words: Mapping[Any, str] = FINISH
+        word = words.get(reason, reason)
+
+        def change(found: MutableMapping[str, Any]) -> bool:
+            holder = found.get("delta", found)
+            if holder.get("stop_reason") in (None, word):
+                return False
+            holder["stop_reason"] = word
+            return True
+
+        return changed(data, change)
+
     def headers(self, request_id: str, room: Room | None) -> Headers:
         """Request id and limits. One quota of tokens is told thrice: it is the limit on input, on
         output, and the most restrictive one in effect."""
-        own = [("request-id", request_id)]
+        own: Headers = (("request-id", request_id),)
         if room is not None:
             if room.requests is not None:
                 own += _limits(
@@ -76,10 +136,10 @@ class Anthropic:
                 left = _thousands(room.tokens)
                 for name in ("tokens", "input-tokens", "output-tokens"):
                     own += _limits(name, room.tokens, left, room.wall)
-        return tuple(own)
+        return own
 
 
-def _limits(name: str, bucket: Bucket, left: int, wall: float) -> Headers:
+def _limits(name: str, bucket: Bucket | Calendar, left: int, wall: float) -> Headers:
     full = datetime.fromtimestamp(math.ceil(wall + bucket.reset), UTC)
     return (
         (f"anthropic-ratelimit-{name}-limit", str(bucket.limit)),
@@ -88,7 +148,7 @@ def _limits(name: str, bucket: Bucket, left: int, wall: float) -> Headers:
     )
 
 
-def _thousands(bucket: Bucket) -> int:
+def _thousands(bucket: Bucket | Calendar) -> int:
     """What is left, to the nearest thousand as documented; as it is where the limit is so small
     that this would say nothing."""
     if bucket.limit < 10_000:
@@ -96,83 +156,11 @@ def _thousands(bucket: Bucket) -> int:
     return min(bucket.limit, round(bucket.level / 1000) * 1000)
 
 
-def _message(answer: Answer, headers: Headers) -> Iterator[Event]:
-    blocks = []
-    if answer.words:
-        blocks.append(f'{{"type":"text","text":{quoted("".join(answer.words))}}}')
-    for call in answer.calls:
-        # The arguments are JSON already, whatever pieces they come in.
-        given = "".join(call.arguments) or "{}"
-        blocks.append(_tool_use(call.id, call.name, given))
-    body = encoded(
-        f"{_opening(answer, ','.join(blocks))}"
-        f'"stop_reason":"{_FINISH[answer.finish]}","stop_sequence":null,'
-        f'"usage":{_usage(answer, answer.usage.output)}}}'
-    )
+def _whole(headers: Headers, text: str) -> Iterator[Event]:
+    body = encoded(text)
     yield Head(200, _JSON + headers, Framing.LENGTH, len(body))
     yield Data(body)
 
 
-def _events(answer: Answer, headers: Headers) -> Iterator[Event]:
-    yield Head(200, _SSE + headers, Framing.CHUNKED)
-    # One token of output has been counted when a message starts.
-    begun = f'{_opening(answer, "")}"stop_reason":null,"stop_sequence":null,"usage":{_usage(answer, 1)}}}'
-    yield _event("message_start", f'"message":{begun}')
-    index = 0
-    if answer.words:
-        yield _event("content_block_start", '"index":0,"content_block":{"type":"text","text":""}')
-        yield _PING
-        for word in answer.words:
-            yield Data(
-                encoded(
-                    'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
-                    f'"delta":{{"type":"text_delta","text":{quoted(word)}}}}}\n\n'
-                ),
-                "token",
-            )
-        yield _event("content_block_stop", '"index":0')
-        index = 1
-    for number, call in enumerate(answer.calls, index):
-        block = _tool_use(call.id, call.name, "{}")
-        yield _event("content_block_start", f'"index":{number},"content_block":{block}')
-        if number == 0:
-            yield _PING
-        for piece in call.arguments:
-            yield Data(
-                encoded(
-                    f'event: content_block_delta\ndata: {{"type":"content_block_delta","index":{number},'
-                    f'"delta":{{"type":"input_json_delta","partial_json":{quoted(piece)}}}}}\n\n'
-                ),
-                "token",
-            )
-        yield _event("content_block_stop", f'"index":{number}')
-    ended = encoded(
-        'event: message_delta\ndata: {"type":"message_delta",'
-        f'"delta":{{"stop_reason":"{_FINISH[answer.finish]}","stop_sequence":null}},'
-        f'"usage":{_usage(answer, answer.usage.output)}}}\n\n'
-    )
-    yield Data(ended, "finish")
-    yield _STOP
-
-
-def _event(name: str, fields: str) -> Data:
-    """An event that carries neither a token nor the finish: structure, all called ``open``."""
-    return Data(encoded(f'event: {name}\ndata: {{"type":"{name}",{fields}}}\n\n'), "open")
-
-
-def _opening(answer: Answer, blocks: str) -> str:
-    return (
-        f'{{"model":{quoted(answer.model)},"id":"msg_{answer.id}","type":"message",'
-        f'"role":"assistant","content":[{blocks}],'
-    )
-
-
-def _tool_use(suffix: str, name: str, given: str) -> str:
-    return f'{{"type":"tool_use","id":"toolu_{suffix}","name":{quoted(name)},"input":{given}}}'
-
-
-def _usage(answer: Answer, output: int) -> str:
-    return (
-        f'{{"input_tokens":{answer.usage.input},"cache_creation_input_tokens":0,'
-        f'"cache_read_input_tokens":0,"output_tokens":{output},"service_tier":"standard"}}'
-    )
+def _streamed(headers: Headers, events: Iterator[Data]) -> Iterator[Event]:
+    return chain((Head(200, _SSE + headers, Framing.CHUNKED),), events)

@@ -7,190 +7,191 @@ versions: https://platform.claude.com/docs/en/api/versioning.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from llmroute_sim.dialects import Unreadable
-from llmroute_sim.dialects.bodies import canonical, digest, read, remembered
-from llmroute_sim.prompt import Prompt, Refusal, Tool
-from llmroute_sim.tokens import PER_MESSAGE, count
+from llmroute_sim.dialects.anthropic_blocks import Reading, check_thoughts
+from llmroute_sim.dialects.anthropic_fields import NO_OBJECT, boolean, invalid, required, unknown
+from llmroute_sim.dialects.anthropic_tools import Offer, offered, wanted
+from llmroute_sim.dialects.bodies import digest, read, remembered
+from llmroute_sim.prompt import Operation, Prompt
+from llmroute_sim.tokens import PER_MESSAGE, PER_PART, count
 
 __all__ = ("parse",)
 
 _ANSWER_IGNORES = frozenset(("stream", "metadata", "service_tier", "cache_control"))
 """Fields that change how an answer travels, what it costs or who asked, but not what it says."""
 
+_USUAL = frozenset(
+    ("model", "messages", "max_tokens", "metadata", "stream", "system", "temperature", "top_k",
+     "top_p")
+)  # fmt: skip
+"""Fields that every prompt has, or of which it knows nothing."""
+
+_COUNTED = frozenset(
+    ("model", "messages", "cache_control", "output_config", "speed", "system", "thinking",
+     "tool_choice", "tools")
+)  # fmt: skip
+_MESSAGES = _COUNTED | frozenset(
+    ("max_tokens", "container", "diagnostics", "inference_geo", "metadata", "service_tier",
+     "stop_sequences", "stream", "temperature", "top_k", "top_p")
+)  # fmt: skip
+_BETA = frozenset(
+    ("billing_policy", "compaction", "container", "context_management", "fallback_credit_token",
+     "fallbacks", "mcp_servers", "output_format", "prefill", "thread")
+)  # fmt: skip
+"""Fields that a request may have only with an ``anthropic-beta`` header."""
+
 _SAMPLING = ("temperature", "top_p", "top_k")
 _WITHOUT_SAMPLING = "2026-10-21"
 """The first API version that accepts no sampling parameters."""
 
+_THINKING = "https://docs.claude.com/en/docs/build-with-claude/extended-thinking"
+
+Thinking = Literal["shown", "hidden"]
+
+
+Sent: TypeAlias = tuple[Operation, str | None, bool]
+"""What is asked for beside the body: the operation, the API version, whether anything of a beta may
+be used."""
+
 
 @remembered
-def parse(body: bytes, version: str | None) -> Prompt:
-    """Understand the body of a request, sent with an ``anthropic-version``. Raises
-    :class:`~llmroute_sim.dialects.Unreadable`."""
+def parse(body: bytes, sent: Sent) -> Prompt:
+    """Understand the body of a request. Raises :class:`~llmroute_sim.dialects.Unreadable`."""
     try:
         fields = read(body)
     except ValueError as error:
-        raise _invalid(f"The request body is not valid JSON: {error}") from None
+        raise invalid(f"The request body is not valid JSON: {error}") from None
     if type(fields) is not dict:
-        raise _invalid("Input should be a valid dictionary or object to extract fields from")
-    model = _required(fields, "model", str, "string")
-    limit = _required(fields, "max_tokens", int, "integer")
-    messages = _required(fields, "messages", list, "list")
+        raise invalid(NO_OBJECT)
+    operation, version, beta = sent
+    counting = operation == "count_tokens"
+    model = required(fields, "model", str, "string")
+    limit = None if counting else required(fields, "max_tokens", int, "integer")
+    messages = required(fields, "messages", list, "list")
     if not model:
-        raise _invalid("model: String should have at least 1 character")
-    if limit < 1:
-        raise _invalid("max_tokens: must be greater than or equal to 1")
+        raise invalid("model: String should have at least 1 character")
+    if limit is not None and limit < 1:
+        raise invalid("max_tokens: must be greater than or equal to 1")
     if not messages:
-        raise _invalid("messages: at least one message is required")
+        raise invalid("messages: at least one message is required")
     _check_sampling(fields, version)
-    texts: list[str] = []
-    parts = len(messages)
+    reading = Reading()
+    count_of_messages = len(messages)
     if system := fields.get("system"):
         # Counted as the message that it is in other dialects.
-        parts += 1
-        _read_content(system, "system", texts)
-    answers_tool = False
+        count_of_messages += 1
+        reading.content(system, "system")
     for number, message in enumerate(messages):
-        answers_tool = _read_message(message, number, len(messages), texts)
-    tools: tuple[Tool, ...] = ()
-    choice: str | None = None
-    if fields.get("tools") is not None:
-        tools = _tools(fields["tools"], texts)
-        choice = _choice(fields.get("tool_choice"), tools)
+        reading.message(message, number, len(messages))
+    reading.settle()
+    texts = reading.texts
+    plain = fields.keys() <= _USUAL and not counting
+    beside = {} if plain else _beside(fields, limit, reading, counting, beta)
     return Prompt(
-        "messages",
+        operation,
         model,
         tuple(texts),
-        count("\n".join(texts)) + PER_MESSAGE * parts,
-        digest("messages", fields, _ANSWER_IGNORES),
-        _boolean(fields, "stream"),
+        count("\n".join(texts)) + PER_MESSAGE * count_of_messages + PER_PART * reading.parts,
+        digest(operation, fields, _ANSWER_IGNORES),
+        boolean(fields, "stream"),
         True,
         limit,
-        tools,
-        bool(tools) and choice != "none" and messages[-1]["role"] == "user" and not answers_tool,
-        None if choice == "none" else choice,
+        **beside,
     )
 
 
-def _read_message(message: Any, number: int, messages: int, texts: list[str]) -> bool:
-    """Add the text of a message. Whether it brings the result of a tool."""
-    where = f"messages.{number}"
-    if type(message) is not dict:
-        raise _invalid(
-            f"{where}: Input should be a valid dictionary or object to extract fields from"
-        )
-    role = _required(message, "role", str, "string", f"{where}.")
-    if role == "system":
-        raise _invalid(
-            'messages: Unexpected role "system". The Messages API accepts a top-level `system` '
-            'parameter, not "system" as an input message role.'
-        )
-    if role not in ("user", "assistant"):
-        raise _invalid(f"{where}.role: Input should be 'user' or 'assistant'")
-    if "content" not in message:
-        raise _invalid(f"{where}.content: Field required")
-    content = message["content"]
-    if not content and content is not None and not (role == "assistant" and number == messages - 1):
-        raise _invalid(
-            f"{where}: all messages must have non-empty content except for the optional final "
-            "assistant message"
-        )
-    return _read_content(content, f"{where}.content", texts)
+def _beside(
+    fields: Mapping[str, Any], limit: int | None, reading: Reading, counting: bool, beta: bool
+) -> dict[str, Any]:
+    """What only some prompts have."""
+    offer = offered(fields, reading.texts)
+    thinking = None
+    if fields.get("thinking") is not None:
+        thinking = _thinking(fields["thinking"], limit, reading.answers_tool)
+        if thinking is not None:
+            _check_thinking(fields, offer, reading.answers_tool)
+    known = _COUNTED if counting else _MESSAGES
+    asked = fields["messages"][-1]["role"] == "user" and not reading.answers_tool
+    return {
+        "tools": offer.tools,
+        "may_call": offer.may and asked,
+        "must_call": offer.must,
+        "parallel": offer.parallel,
+        "schema": wanted(fields, reading.texts),
+        "stop": _stops(fields.get("stop_sequences")),
+        "thinking": thinking,
+        "unknown": unknown(fields, known | _BETA if beta else known),
+    }
 
 
-def _read_content(content: Any, where: str, texts: list[str]) -> bool:
-    """Add the text of a string or of blocks. Whether one of them is the result of a tool."""
-    if type(content) is str:
-        texts.append(content)
-        return False
-    if type(content) is not list:
-        raise _invalid(f"{where}: Input should be a valid string or list")
-    answers_tool = False
-    for number, block in enumerate(content):
-        kind = block.get("type") if type(block) is dict else None
-        place = f"{where}.{number}"
-        match kind:
-            case "text":
-                text = _required(block, "text", str, "string", f"{place}.text.")
-                if not text:
-                    raise _invalid("messages: text content blocks must be non-empty")
-                texts.append(text)
-            case "tool_use":
-                texts.append(_required(block, "name", str, "string", f"{place}.tool_use."))
-                texts.append(canonical(block.get("input", {})))
-            case "tool_result":
-                answers_tool = True
-                _read_result(block.get("content"), f"{place}.tool_result.content", texts)
-            case "thinking":
-                texts.append(_required(block, "thinking", str, "string", f"{place}.thinking."))
-            case "document" if type(block.get("source")) is dict:
-                if (
-                    type(data := block["source"].get("data")) is str
-                    and block["source"].get("type") == "text"
-                ):
-                    texts.append(data)
-            case str():
-                pass
-            case None if type(block) is dict:
-                raise _invalid(f"{place}.type: Field required")
-            case _:
-                raise _invalid(
-                    f"{place}: Input should be a valid dictionary or object to extract fields from"
-                )
-    return answers_tool
+def _stops(sequences: Any) -> tuple[str, ...]:
+    if sequences is None:
+        return ()
+    if type(sequences) is not list:
+        raise invalid("stop_sequences: Input should be a valid list")
+    for number, text in enumerate(sequences):
+        if type(text) is not str:
+            raise invalid(f"stop_sequences.{number}: Input should be a valid string")
+        if not text.strip():
+            raise invalid("stop_sequences: each stop sequence must contain non-whitespace")
+    return tuple(sequences)
 
 
-def _read_result(content: Any, where: str, texts: list[str]) -> None:
-    """Add the text that a tool gave, which may be none."""
-    if type(content) is str:
-        texts.append(content)
-    elif type(content) is list:
-        for block in content:
-            if type(block) is dict and type(text := block.get("text")) is str:
-                texts.append(text)
-    elif content is not None:
-        raise _invalid(f"{where}: Input should be a valid string or list")
-
-
-def _tools(listed: Any, texts: list[str]) -> tuple[Tool, ...]:
-    """The tools that the client runs; all definitions are read by the model, as JSON."""
-    if type(listed) is not list:
-        raise _invalid("tools: Input should be a valid list")
-    tools = []
-    for number, entry in enumerate(listed):
-        if type(entry) is not dict:
-            raise _invalid(
-                f"tools.{number}: Input should be a valid dictionary or object to extract fields from"
-            )
-        name = _required(entry, "name", str, "string", f"tools.{number}.custom.")
-        texts.append(canonical(entry))
-        # A tool with another type is one of Anthropic's own, which has no schema to fill in.
-        if entry.get("type", "custom") in ("custom", None):
-            schema = _required(entry, "input_schema", dict, "dictionary", f"tools.{number}.custom.")
-            tools.append(Tool(name, schema))
-    return tuple(tools)
-
-
-def _choice(choice: Any, tools: tuple[Tool, ...]) -> str | None:
-    """``none``, ``*`` for any, a tool's name, or None where the model may choose."""
-    match choice:
-        case None | {"type": "auto"}:
+def _thinking(config: Any, limit: int | None, answers_tool: bool) -> Thinking | None:
+    """Whether the model thinks before it answers, and whether that is shown."""
+    if type(config) is not dict:
+        raise invalid(f"thinking: {NO_OBJECT}")
+    match kind := config.get("type"):
+        case "disabled":
             return None
-        case {"type": "none"}:
-            return "none"
-        case {"type": "any"}:
-            return "*"
-        case {"type": "tool", "name": str(name)}:
-            if all(tool.name != name for tool in tools):
-                raise _invalid(f"tool_choice.tool: Tool '{name}' not found in provided tools")
-            return name
-        case {"type": "tool"}:
-            raise _invalid("tool_choice.tool.name: Field required")
+        case "between_tools":
+            return "shown" if answers_tool else None
+        case "enabled":
+            budget = required(config, "budget_tokens", int, "integer", "thinking.enabled.")
+            if budget < 1024:
+                raise invalid(
+                    "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
+                )
+            if limit is not None and budget >= limit:
+                raise invalid(
+                    "`max_tokens` must be greater than `thinking.budget_tokens`. Please consult our "
+                    f"documentation at {_THINKING}#max-tokens-and-context-window-size"
+                )
+        case "adaptive":
+            pass
+        case None:
+            raise invalid("thinking: Unable to extract tag using discriminator 'type'")
         case _:
-            raise _invalid(
-                "tool_choice: Input tag should be one of the expected tags: 'auto', 'any', 'tool', 'none'"
+            raise invalid(
+                f"thinking: Input tag '{kind}' found using 'type' does not match any of the expected "
+                "tags: 'adaptive', 'between_tools', 'disabled', 'enabled'"
             )
+    match config.get("display"):
+        case None | "summarized":
+            return "shown"
+        case "omitted":
+            return "hidden"
+        case _:
+            raise invalid(f"thinking.{kind}.display: Input should be 'summarized' or 'omitted'")
+
+
+def _check_thinking(fields: Mapping[str, Any], offer: Offer, answers_tool: bool) -> None:
+    """Raises :class:`Unreadable` for what does not go together with thinking."""
+    if offer.must is not None:
+        raise invalid("Thinking may not be enabled when tool_choice forces tool use.")
+    if fields.get("temperature") not in (None, 1):
+        raise invalid(
+            "`temperature` may only be set to 1 when thinking is enabled. Please consult our "
+            f"documentation at {_THINKING}"
+        )
+    if fields.get("top_k") is not None:
+        raise invalid(
+            "`top_k` must be unset when thinking is enabled. Please consult our documentation at "
+            f"{_THINKING}"
+        )
+    if fields["thinking"]["type"] == "enabled":
+        check_thoughts(fields["messages"], answers_tool)
 
 
 def _check_sampling(fields: Mapping[str, Any], version: str | None) -> None:
@@ -199,29 +200,8 @@ def _check_sampling(fields: Mapping[str, Any], version: str | None) -> None:
             continue
         # Versions are dates, so their order is that of their letters.
         if version is not None and version >= _WITHOUT_SAMPLING:
-            raise _invalid(f"{name}: Extra inputs are not permitted")
+            raise invalid(f"{name}: Extra inputs are not permitted")
         if type(value) not in (int, float):
-            raise _invalid(f"{name}: Input should be a valid number")
+            raise invalid(f"{name}: Input should be a valid number")
         if name != "top_k" and not 0 <= value <= 1:
-            raise _invalid(f"{name}: range: 0..1")
-
-
-def _boolean(fields: Mapping[str, Any], name: str) -> bool:
-    value = fields.get(name)
-    if value is None or type(value) is bool:
-        return bool(value)
-    raise _invalid(f"{name}: Input should be a valid boolean")
-
-
-def _required(
-    fields: Mapping[str, Any], name: str, kind: type, called: str, where: str = ""
-) -> Any:
-    if type(value := fields.get(name)) is kind:
-        return value
-    if name in fields:
-        raise _invalid(f"{where}{name}: Input should be a valid {called}")
-    raise _invalid(f"{where}{name}: Field required")
-
-
-def _invalid(message: str) -> Unreadable:
-    return Unreadable(Refusal("invalid_request", facts={"message": message}))
+            raise invalid(f"{name}: range: 0..1")

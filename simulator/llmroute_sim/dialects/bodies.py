@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Hashable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from json.encoder import encode_basestring
@@ -11,9 +12,11 @@ from typing import Any, TypeVar
 
 from llmroute_sim.prompt import Prompt
 
-__all__ = ("canonical", "digest", "encoded", "kind_of", "quoted", "read", "remembered")
+__all__ = ("canonical", "digest", "encoded", "kind_of", "pieces", "quoted", "read", "remembered")
 
-_Seen = TypeVar("_Seen", bound=str | None)
+_Seen = TypeVar("_Seen", bound=Hashable)
+
+_PIECE = re.compile(r"\s*\S+|\s+\Z")
 
 
 def _not_json(constant: str) -> float:
@@ -49,6 +52,11 @@ def encoded(text: str) -> bytes:
     """JSON text as bytes. Half a surrogate pair, which a client can send as an escape and UTF-8
     cannot carry, becomes the same escape again."""
     return text.encode("utf-8", "backslashreplace")
+
+
+def pieces(text: str) -> list[str]:
+    """A text in the pieces in which a stream sends it: word by word, with the space before."""
+    return _PIECE.findall(text)
 
 
 def digest(operation: str, body: Mapping[str, Any], without: Collection[str]) -> str:

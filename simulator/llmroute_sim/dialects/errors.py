@@ -1,7 +1,9 @@
-"""How a provider says no: a table of error kinds for each dialect, and the filling of its forms.
+"""How a provider says no: tables of error kinds, and the filling of their forms.
 
-The tables are data (``llmroute_data/errors/DIALECT.toml``): for each kind its status, headers, body
-and where that was seen. In a body, ``{name}`` stands for a fact of the refusal, ``{name:,}`` writes
+The tables are data (``llmroute_data/errors/NAME.toml``): for each kind its status, headers, body
+and where that was seen. A table is ``like`` another in all that it does not say itself, and every
+one in the end like ``edge``, which is what the network in front of a provider says. In a body or a
+header, ``{name}`` stands for a fact of the refusal, ``{name:,}`` writes
 a number with thousands separators and ``{name:duration}`` seconds as OpenAI writes them. A JSON
 string that is nothing but ``{name}`` becomes null where the fact is absent.
 """
@@ -16,6 +18,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from email.utils import formatdate
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
@@ -29,7 +32,8 @@ __all__ = ("ErrorForm", "ErrorTable", "Template", "duration", "hint", "table")
 Fact: TypeAlias = str | int | float | Decimal
 
 _SLOT = re.compile(r'"\{(\w+)\}"|\{(\w+)(?::(,|duration))?\}')
-_GIVEN = frozenset({"request_id", "seconds"})
+_GIVEN = frozenset({"request_id", "ray", "seconds"})
+_ROOT = "edge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +73,16 @@ class Template:
 @dataclass(frozen=True, slots=True)
 class ErrorForm:
     """One kind of error: ``body`` answers a request, ``event`` is the same on one line, for an
-    error inside a stream. ``facts`` are used where a refusal brings none."""
+    error inside a stream. ``facts`` are used where a refusal brings none. ``edge`` says that it is
+    not the provider that answers, so none of its headers come with it."""
 
     status: int
-    headers: Headers
+    headers: tuple[tuple[str, Template], ...]
     body: Template
     event: Template
     facts: Mapping[str, Fact]
     evidence: str
+    edge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +106,12 @@ class ErrorTable:
     def refuse(self, refusal: Refusal, request_id: str, headers: Headers) -> Iterator[Event]:
         """A whole answer that says no."""
         form = self[refusal.kind]
-        body = form.body.fill(_facts(form, refusal, request_id))
+        facts = _facts(form, refusal, request_id)
+        body = form.body.fill(facts)
+        own = tuple((name, text.fill(facts).decode()) for name, text in form.headers)
         yield Head(
             form.status if refusal.status is None else refusal.status,
-            headers + form.headers + hint(refusal),
+            (() if form.edge else headers) + own + hint(refusal),
             length=len(body),
         )
         yield Data(body)
@@ -116,18 +124,27 @@ class ErrorTable:
 
 def hint(refusal: Refusal) -> Headers:
     """When to come back, as a header; whole seconds without a fraction, and never a moment too
-    early for want of digits. Never is not a moment, and no header says it."""
-    seconds = refusal.retry_after
-    if seconds is None or math.isinf(seconds):
-        return ()
-    if refusal.in_milliseconds:
-        return (("retry-after-ms", str(_milliseconds(seconds))),)
-    return (("retry-after", _seconds(_milliseconds(seconds))),)
+    early for want of digits. Never is not a moment, and no header says it. A date is told with the
+    date on which it is told."""
+    match refusal.retry_after, refusal.hint:
+        case None, _:
+            return ()
+        case str(text), _:
+            return (("retry-after", text),)
+        case seconds, _ if math.isinf(seconds):
+            return ()
+        case seconds, "milliseconds":
+            return (("retry-after-ms", str(_milliseconds(seconds))),)
+        case seconds, "date":
+            moment = math.ceil(round(refusal.at + seconds, 3))
+            return (("date", _date(math.floor(refusal.at))), ("retry-after", _date(moment)))
+        case seconds, _:
+            return (("retry-after", _seconds(_milliseconds(seconds))),)
 
 
 def duration(seconds: float) -> str:
     """Seconds as OpenAI writes them: ``12ms``, ``6s``, ``3.976s``, ``7m12s``, ``1h0m0s``."""
-    left = _milliseconds(seconds)
+    left = max(0, _milliseconds(seconds))
     if 0 < left < 1000:
         return f"{left}ms"
     minutes, left = divmod(left, 60_000)
@@ -138,10 +155,22 @@ def duration(seconds: float) -> str:
 
 @cache
 def table(name: str) -> ErrorTable:
-    """The error table of a dialect. Raises ``ValueError`` naming the kind that cannot be used."""
+    """The error table of a name. Raises ``ValueError`` naming the kind that cannot be used."""
     text = (files("llmroute_data") / "errors" / f"{name}.toml").read_text("utf-8")
-    forms = {kind: _form(f"{name}.toml, {kind}", e) for kind, e in tomllib.loads(text).items()}
-    return ErrorTable(name, forms)
+    entries = tomllib.loads(text)
+    like = entries.pop("like", _ROOT)
+    forms: dict[str, ErrorForm] = {}
+    for kind, entry in entries.items():
+        forms[kind] = _form(f"{name}.toml, {kind}", _completed(entry, entries))
+    return ErrorTable(name, forms if name == _ROOT else {**table(like).forms, **forms})
+
+
+def _completed(entry: Mapping[str, Any], entries: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry with what it takes from another one of its table."""
+    if "like" not in entry:
+        return entry
+    model = entries[entry["like"]]
+    return {**model, **entry, "facts": {**model.get("facts", {}), **entry.get("facts", {})}}
 
 
 def _form(place: str, entry: Mapping[str, Any]) -> ErrorForm:
@@ -152,22 +181,25 @@ def _form(place: str, entry: Mapping[str, Any]) -> ErrorForm:
         raise ValueError(f"{place}: a stream can carry only JSON: {error}") from error
     form = ErrorForm(
         entry["status"],
-        tuple(headers.items()),
+        tuple((name, Template.parse(text)) for name, text in headers.items()),
         Template.parse(entry["body"]),
         Template.parse(event),
         entry.get("facts", {}),
         entry["evidence"],
+        entry.get("edge", False),
     )
-    if lacking := (form.body.needs | form.event.needs) - _GIVEN - set(form.facts):
+    needs = set().union(form.body.needs, form.event.needs, *(t.needs for _, t in form.headers))
+    if lacking := needs - _GIVEN - set(form.facts):
         raise ValueError(f"{place}: no default for {', '.join(sorted(lacking))}")
     return form
 
 
 def _facts(form: ErrorForm, refusal: Refusal, request_id: str) -> dict[str, Fact]:
     hinted: dict[str, Fact] = {}
-    if refusal.retry_after is not None and math.isfinite(refusal.retry_after):
+    if isinstance(refusal.retry_after, int | float) and math.isfinite(refusal.retry_after):
         hinted["seconds"] = refusal.retry_after
-    return {"seconds": 1, **form.facts, **hinted, **refusal.facts, "request_id": request_id}
+    given = {"request_id": request_id, "ray": request_id[:16]}
+    return {"seconds": 1, **form.facts, **hinted, **refusal.facts, **given}
 
 
 def _written(slot: tuple[str, str], facts: Mapping[str, Fact]) -> str:
@@ -196,5 +228,11 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _seconds(milliseconds: int) -> str:
-    whole, rest = divmod(milliseconds, 1000)
-    return f"{whole}.{rest:03}".rstrip("0") if rest else str(whole)
+    sign = "-" if milliseconds < 0 else ""
+    whole, rest = divmod(abs(milliseconds), 1000)
+    return sign + (f"{whole}.{rest:03}".rstrip("0") if rest else str(whole))
+
+
+def _date(moment: int) -> str:
+    """A moment as HTTP writes it."""
+    return formatdate(moment, usegmt=True)

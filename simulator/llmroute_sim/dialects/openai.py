@@ -1,44 +1,56 @@
-"""OpenAI's chat completions and embeddings, as many other providers speak them too.
+"""OpenAI's chat and text completions, embeddings and models, as many other providers speak them too.
 
-Shapes: https://platform.openai.com/docs/api-reference/chat, .../chat-streaming and .../embeddings;
-headers: https://platform.openai.com/docs/guides/rate-limits.
+Shapes: https://platform.openai.com/docs/api-reference; headers:
+https://platform.openai.com/docs/guides/rate-limits.
 """
 
 from __future__ import annotations
 
 import struct
 from base64 import b64encode
-from collections.abc import Iterator
-from functools import lru_cache
-from hashlib import blake2b
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from itertools import chain
+from typing import Any
 
-from llmroute_sim.dialects import openai_requests
+from llmroute_sim.dialects import openai_chat, openai_requests, openai_text
 from llmroute_sim.dialects.bodies import encoded, quoted
+from llmroute_sim.dialects.editing import changed
 from llmroute_sim.dialects.errors import duration, table
-from llmroute_sim.prompt import Answer, Finish, Operation, Prompt, Refusal, Usage
+from llmroute_sim.dialects.listings import listing, one_of
+from llmroute_sim.prompt import Answer, Operation, Prompt, Refusal
+from llmroute_sim.providers import Model
 from llmroute_sim.quotas import Room
 from llmroute_sim.wire import Data, Event, Framing, Head, Headers, Request
 
 __all__ = ("OpenAI",)
 
 _JSON: Headers = (("content-type", "application/json"),)
+_ALWAYS: Headers = (("openai-version", "2020-10-01"), ("openai-processing-ms", "0"))
 _SSE: Headers = (("content-type", "text/event-stream; charset=utf-8"),)
-_FINISH: dict[Finish, str] = {"stop": "stop", "length": "length", "tools": "tool_calls"}
-_DONE = Data(b"data: [DONE]\n\n", "terminal")
 
 
 class OpenAI:
-    """The dialect of OpenAI. It has no state."""
+    """The dialect of OpenAI. It has no state. ``errors`` names the table of how it says no: many
+    speak this format, and each has its own errors."""
 
     name = "openai"
 
+    def __init__(self, errors: str = "openai") -> None:
+        self._errors = errors
+
     def operation(self, method: str, path: str) -> Operation | None:
-        """``chat`` for POST .../chat/completions, ``embeddings`` for POST .../embeddings."""
+        """``chat`` for POST .../chat/completions, ``completions`` for POST .../completions,
+        ``embeddings`` for POST .../embeddings, ``models`` for GET .../models, and ``model`` for one
+        of them."""
         if method == "POST":
             if path.endswith("/chat/completions"):
                 return "chat"
             if path.endswith("/embeddings"):
                 return "embeddings"
+            if path.endswith("/completions"):
+                return "completions"
+        elif method == "GET":
+            return listing(path)
         return None
 
     def key(self, request: Request) -> str | None:
@@ -51,35 +63,77 @@ class OpenAI:
 
     def parse(self, operation: Operation, request: Request) -> Prompt:
         """Understand a request. Raises :class:`~llmroute_sim.dialects.Unreadable`."""
+        if operation in ("models", "model"):
+            return one_of(operation, request.path)
         return openai_requests.parse(request.body, operation)
 
     def answer(self, prompt: Prompt, answer: Answer, headers: Headers) -> Iterator[Event]:
-        """A completion, its chunks, or embeddings; always one choice."""
+        """A completion or its chunks, of a chat or of a text; or embeddings."""
+        if prompt.operation == "chat":
+            if prompt.stream:
+                return _streamed(headers, openai_chat.chunks(prompt, answer))
+            return _whole(headers, openai_chat.completion(prompt, answer))
         if prompt.operation == "embeddings":
             return _whole(headers, _embeddings(prompt, answer))
         if prompt.stream:
-            return _chunks(prompt.wants_usage, answer, headers)
-        return _whole(headers, _completion(answer))
+            return _streamed(headers, openai_text.pieces(prompt, answer))
+        return _whole(headers, openai_text.text(prompt, answer))
+
+    def tell(self, prompt: Prompt, models: Sequence[Model], headers: Headers) -> Iterator[Event]:
+        """The models that are sold, or the one that was asked for."""
+        listed = ",".join(map(_model, models))
+        whole = f'{{"object":"list","data":[{listed}]}}' if prompt.operation == "models" else listed
+        return _whole(headers, whole)
 
     def refuse(self, refusal: Refusal, request_id: str, headers: Headers) -> Iterator[Event]:
         """The status, headers and body of the kind in the error table."""
-        return table("openai").refuse(refusal, request_id, headers)
+        return table(self._errors).refuse(refusal, request_id, headers)
 
     def refuse_midway(self, refusal: Refusal, request_id: str) -> Data:
         """A ``data:`` line with an ``error`` object; after one no ``[DONE]`` comes."""
-        return Data(b"data: %b\n\n" % table("openai").line(refusal, request_id), "error")
+        return Data(b"data: %b\n\n" % self.error(refusal, request_id), "error")
+
+    def error(self, refusal: Refusal, request_id: str) -> bytes:
+        """The JSON of a refusal, on one line."""
+        return table(self._errors).line(refusal, request_id)
 
     def garbled(self) -> bytes:
         """A chunk whose JSON stops in the middle."""
         return b'data: {"id":"chatcmpl-","object":"chat.completion.chunk","choices":[{"index":\n\n'
 
+    def filler(self) -> bytes:
+        """A comment, as DeepSeek sends it; others send other comments or nothing."""
+        return b": keep-alive\n\n"
+
+    def without_usage(self, data: Data) -> Data | None:
+        """The event of its own that tells it is left out, the field of a body taken out."""
+        if data.part == "usage":
+            return None
+        if data.part not in ("body", "finish"):
+            return data
+        return changed(data, lambda found: found.pop("usage", None) is not None)
+
+    def with_finish(self, data: Data, reason: str | None) -> Data:
+        """``finish_reason`` of every choice that has one."""
+        if data.part not in ("body", "finish"):
+            return data
+        text = b'"text_completion"' in data.body[:200]
+        words: Mapping[Any, str] = openai_text.FINISH if text else openai_chat.FINISH
+        word = words.get(reason, reason)
+
+        def change(found: MutableMapping[str, Any]) -> bool:
+            ended = [
+                c for c in found.get("choices", ()) if c.get("finish_reason") not in (None, word)
+            ]
+            for choice in ended:
+                choice["finish_reason"] = word
+            return bool(ended)
+
+        return changed(data, change)
+
     def headers(self, request_id: str, room: Room | None) -> Headers:
         """Request id, API version, processing time (the simulator's own takes none), limits."""
-        own: list[tuple[str, str]] = [
-            ("x-request-id", request_id),
-            ("openai-version", "2020-10-01"),
-            ("openai-processing-ms", "0"),
-        ]
+        own: Headers = (("x-request-id", request_id), *_ALWAYS)
         if room is not None:
             for name, bucket in (("requests", room.requests), ("tokens", room.tokens)):
                 if bucket is not None:
@@ -90,7 +144,12 @@ class OpenAI:
                         (f"x-ratelimit-remaining-{name}", str(left)),
                         (f"x-ratelimit-reset-{name}", duration(bucket.reset)),
                     )
-        return tuple(own)
+        return own
+
+
+def _model(model: Model) -> str:
+    """A model as it is listed. When it was made is not known."""
+    return f'{{"id":{quoted(model.name)},"object":"model","created":0,"owned_by":"system"}}'
 
 
 def _whole(headers: Headers, text: str) -> Iterator[Event]:
@@ -99,58 +158,8 @@ def _whole(headers: Headers, text: str) -> Iterator[Event]:
     yield Data(body)
 
 
-def _completion(answer: Answer) -> str:
-    words = "".join(answer.words)
-    calls = ""
-    if answer.calls:
-        listed = ",".join(
-            f'{{"id":"call_{call.id}","type":"function","function":{{"name":{quoted(call.name)},'
-            f'"arguments":{quoted("".join(call.arguments))}}}}}'
-            for call in answer.calls
-        )
-        calls = f',"tool_calls":[{listed}]'
-    return (
-        f'{{"id":"chatcmpl-{answer.id}","object":"chat.completion","created":{answer.created},'
-        f'"model":{quoted(answer.model)},"choices":[{{"index":0,"message":{{"role":"assistant",'
-        f'"content":{_content(words, answer)}{calls},"refusal":null,"annotations":[]}},'
-        f'"logprobs":null,"finish_reason":"{_FINISH[answer.finish]}"}}],'
-        f'"usage":{_usage(answer.usage)},{_deployment(answer.model)}}}'
-    )
-
-
-def _chunks(wants_usage: bool, answer: Answer, headers: Headers) -> Iterator[Event]:
-    yield Head(200, _SSE + headers, Framing.CHUNKED)
-    start = (
-        f'data: {{"id":"chatcmpl-{answer.id}","object":"chat.completion.chunk",'
-        f'"created":{answer.created},"model":{quoted(answer.model)},{_deployment(answer.model)},'
-        '"choices":['
-    )
-    # Who asked for the usage is told in every chunk that it is still to come.
-    end = ',"usage":null}\n\n' if wants_usage else "}\n\n"
-    delta = start + '{"index":0,"delta":{'
-    going = '},"logprobs":null,"finish_reason":null}]' + end
-    opening = f'"role":"assistant","content":{_content("", answer)},"refusal":null'
-    yield Data(encoded(delta + opening + going), "open")
-    said = delta + '"content":'
-    for word in answer.words:
-        yield Data(encoded(f"{said}{quoted(word)}{going}"), "token")
-    for number, call in enumerate(answer.calls):
-        called = f'{delta}"tool_calls":[{{"index":{number},'
-        named = f'"type":"function","function":{{"name":{quoted(call.name)},"arguments":""}}}}]'
-        yield Data(encoded(f'{called}"id":"call_{call.id}",{named}{going}'), "open")
-        for piece in call.arguments:
-            argument = f'"function":{{"arguments":{quoted(piece)}}}}}]'
-            yield Data(encoded(f"{called}{argument}{going}"), "token")
-    done = f'}},"logprobs":null,"finish_reason":"{_FINISH[answer.finish]}"}}]'
-    yield Data(encoded(delta + done + end), "finish")
-    if wants_usage:
-        yield Data(encoded(f'{start}],"usage":{_usage(answer.usage)}}}\n\n'), "usage")
-    yield _DONE
-
-
-def _content(words: str, answer: Answer) -> str:
-    """Text as JSON; where only tools are called there is none, which is not an empty one."""
-    return "null" if answer.calls and not answer.words else quoted(words)
+def _streamed(headers: Headers, chunks: Iterator[Data]) -> Iterator[Event]:
+    return chain((Head(200, _SSE + headers, Framing.CHUNKED),), chunks)
 
 
 def _embeddings(prompt: Prompt, answer: Answer) -> str:
@@ -173,20 +182,3 @@ def _as_base64(vector: tuple[float, ...]) -> str:
 
 def _as_floats(vector: tuple[float, ...]) -> str:
     return f"[{','.join(map(repr, vector))}]"
-
-
-def _usage(usage: Usage) -> str:
-    return (
-        f'{{"prompt_tokens":{usage.input},"completion_tokens":{usage.output},'
-        f'"total_tokens":{usage.input + usage.output},'
-        '"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},'
-        '"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
-        '"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
-    )
-
-
-@lru_cache(maxsize=64)
-def _deployment(model: str) -> str:
-    """What tells which backend answered: the same one for a model, for ever."""
-    fingerprint = blake2b(model.encode("utf-8", "backslashreplace"), digest_size=5).hexdigest()
-    return f'"service_tier":"default","system_fingerprint":"fp_{fingerprint}"'
