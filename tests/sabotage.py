@@ -11,8 +11,20 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from llmroute_sim import deployments, faults, incidents, prose, providers, quotas, simulator, watch
-from llmroute_sim.carriers import http1
+from llmroute_sim import (
+    deployments,
+    dialects,
+    faults,
+    incidents,
+    prose,
+    providers,
+    quotas,
+    simulator,
+    struck,
+    trouble,
+    watch,
+)
+from llmroute_sim.carriers import http1, network
 from llmroute_sim.history import History
 from pytest_llmroute import contracts
 
@@ -49,6 +61,8 @@ def _calm(kind: type[faults.Fault]) -> None:
         kind.connect = lambda self: iter(())  # type: ignore[method-assign]
     elif issubclass(kind, faults.AdmitFault):
         kind.admit = lambda self, prompt, window: None  # type: ignore[method-assign]
+    elif issubclass(kind, faults.AnswerFault):
+        kind.speak = lambda self, answer, prompt, author: answer  # type: ignore[method-assign]
     else:
         kind.bend = lambda self, events, scene: events  # type: ignore[method-assign]
 
@@ -66,20 +80,27 @@ def _put(owner: Any, name: str, value: Any) -> Callable[[], None]:
     return lambda: setattr(owner, name, value)
 
 
+_note = struck.Struck.note
+
+
+def _harmless(self: Any, live: incidents.Live, flaw: object = None) -> None:
+    _note(self, live)
+
+
 _STAGES: dict[str, Callable[[], None]] = {
+    "stage:name": _put(network.Network, "_looking_up", lambda self, address: iter(())),
     "stage:connect": _put(
-        simulator.Simulator, "connect", lambda self, address, call, via=None: simulator._nothing()
+        simulator.Simulator, "_dial", lambda self, step, address, call, via: simulator._nothing()
     ),
-    "stage:admit": _put(
-        simulator.Simulator,
-        "_admit",
-        lambda self, prompt, secret, sold, meter, attempt, struck: None,
+    "stage:admit": _put(struck.Struck, "turned_away", lambda self, prompt, window: None),
+    "stage:answer": _put(
+        struck.Struck, "spoken", lambda self, answer, prompt, author, stated: answer
     ),
     "stage:stream": _put(
-        simulator.Simulator,
-        "_bend",
-        lambda self, events, struck, dialect, attempt, request_id: events,
+        struck.Struck, "bent", lambda self, events, dialect, request_id, otherwise=None: events
     ),
+    "stage:pretended": _put(trouble, "_check_form", lambda incident, lacking: None),
+    "errors:one-table": _put(simulator, "find", lambda name, errors=None: dialects.find(name)),
     "place:ignored": _put(deployments.Deployment, "meets", lambda self, incident, attempt: True),
     "when:attempts": _put(incidents.When, "covers", lambda self, count: True),
     "when:window": _put(incidents.When, "open", lambda self, now: True),
@@ -93,6 +114,7 @@ _STAGES: dict[str, Callable[[], None]] = {
     "stray:forgotten": _put(History, "add_stray", lambda self, at, host, port, call: None),
     "watch:outcome": _put(watch._Seen, "_outcome", lambda self: "200"),
     "watch:complete": _put(watch._Seen, "_whole", lambda self: True),
+    "watch:flaws": _put(struck.Struck, "note", _harmless),
     "history:untied": _put(
         History,
         "of",

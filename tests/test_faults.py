@@ -1,110 +1,28 @@
 from __future__ import annotations
 
+import dataclasses
 import json
-from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from llmroute_sim import faults
 from llmroute_sim.faults import FAULTS
 from llmroute_sim.incidents import Incident, Place, When
 from llmroute_sim.names import Unknown
-from llmroute_sim.simulator import Simulator
-from llmroute_sim.wire import (
-    Abort,
-    Address,
-    Data,
-    Event,
-    Framing,
-    Head,
-    Request,
-    Wait,
-    grammar_error,
+from llmroute_sim.wire import Abort, Data, Framing, Head, Wait
+from meeting import (
+    body,
+    header,
+    met,
+    outcome,
+    parts,
+    request,
+    status,
+    taken,
+    tokens,
+    waits,
+    world,
 )
-
-
-class StillClock:
-    def now(self) -> float:
-        return 0.0
-
-    def wall(self) -> datetime:
-        return datetime(2027, 1, 1, tzinfo=UTC)
-
-
-HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
-
-
-def request(provider: str = "openai", *, stream: bool = False, **body: object) -> Request:
-    asked = {
-        "model": "gpt-4o" if provider == "openai" else "claude-sonnet-4-6",
-        "messages": [{"role": "user", "content": "hello"}],
-        "max_tokens": 100,
-        "stream": stream,
-        **body,
-    }
-    path = "/v1/chat/completions" if provider == "openai" else "/v1/messages"
-    headers = (("authorization", "Bearer sk-test"), ("content-type", "application/json"))
-    return Request("POST", path, headers, json.dumps(asked).encode(), Address(HOSTS[provider]))
-
-
-def taken(exchange: object, limit: int = 1000) -> list[Event]:
-    """What a carrier would take: nothing after a wait without end."""
-    events = []
-    for event in exchange:
-        events.append(event)
-        if isinstance(event, Wait) and event.seconds == float("inf"):
-            exchange.close()
-            break
-    return events
-
-
-def world(*incidents: Incident) -> Simulator:
-    simulator = Simulator(StillClock(), seed=7)
-    for incident in incidents:
-        simulator.inject(incident)
-    return simulator
-
-
-def met(fault: faults.Fault, **asked: object) -> tuple[list[Event], Simulator]:
-    simulator = world(Incident(fault))
-    provider = str(asked.pop("provider", "openai"))
-    asking = request(provider, **asked)
-    events = taken(simulator.connect(asking.address, None))
-    if not events:
-        events = taken(simulator.open(asking))
-    return events, simulator
-
-
-def status(events: list[Event]) -> int:
-    return next(event.status for event in events if isinstance(event, Head))
-
-
-def header(events: list[Event], name: str) -> str | None:
-    head = next(event for event in events if isinstance(event, Head))
-    return dict(head.headers).get(name)
-
-
-def body(events: list[Event]) -> bytes:
-    return b"".join(event.body for event in events if isinstance(event, Data))
-
-
-def waits(events: list[Event]) -> float:
-    return sum(event.seconds for event in events if isinstance(event, Wait))
-
-
-def tokens(events: list[Event]) -> int:
-    return sum(isinstance(event, Data) and event.part == "token" for event in events)
-
-
-def parts(events: list[Event]) -> list[str]:
-    return [event.part for event in events if isinstance(event, Data)]
-
-
-def outcome(simulator: Simulator) -> str:
-    return simulator.history.attempts[-1].outcome
-
 
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 
@@ -143,14 +61,6 @@ def test_a_rate_limit_carries_no_hint_unless_it_is_given_one():
     assert status(events) == 429
     assert header(events, "retry-after") is None
     assert simulator.history.attempts[0].retry_after is None
-
-
-def test_a_hint_is_sent_in_seconds_or_in_milliseconds():
-    events, _ = met(faults.RateLimit(retry_after=2))
-    assert header(events, "retry-after") == "2"
-    events, simulator = met(faults.RateLimit(retry_after=2.5, in_milliseconds=True))
-    assert header(events, "retry-after-ms") == "2500"
-    assert simulator.history.attempts[0].retry_after == 2.5
 
 
 @pytest.mark.parametrize(
@@ -303,72 +213,42 @@ def test_a_wrong_length_lies_by_as_much_as_it_says(by):
     assert outcome(simulator) == ("200-cut" if by > 0 else "200-length")
 
 
-# -- laws
-
-ANY = st.sampled_from(
-    [
-        faults.Outage(500), faults.RateLimit(), faults.Silence(), faults.LatencySpike(3),
-        faults.SlowFirstToken(3), faults.Drip(1), faults.Stall(2), faults.Stall(2, 5.0), faults.Cut(2),
-        faults.Reset(2), faults.Reset(-1), faults.MissingTerminal(2), faults.ErrorInStream(2),
-        faults.MalformedChunk(2), faults.WrongLength(9), faults.WrongLength(-9),
-    ]
-)  # fmt: skip
-
-
-@given(st.lists(ANY, max_size=4), st.booleans(), st.sampled_from(["openai", "anthropic"]))
-def test_any_stack_of_faults_leaves_an_exchange(stack, stream, provider):
-    simulator = world(*map(Incident, stack))
-    events = taken(simulator.open(request(provider, stream=stream)))
-    if not (isinstance(events[-1], Wait) and events[-1].seconds == float("inf")):
-        assert grammar_error(events) is None
-
-
-@given(ANY, st.booleans())
-def test_a_fault_never_invents_content(fault, stream):
-    plain = taken(world().open(request(stream=stream)))
-    bent = taken(world(Incident(fault)).open(request(stream=stream)))
-    if status(plain) == 200 and any(isinstance(e, Head) and e.status == 200 for e in bent):
-        said = b"".join(e.body for e in bent if isinstance(e, Data) and e.part in ("token", "body"))
-        meant = b"".join(
-            e.body for e in plain if isinstance(e, Data) and e.part in ("token", "body")
-        )
-        assert meant.startswith(said)
-
-
-@given(st.floats(1, 50), st.floats(1, 50))
-def test_latencies_add(one, two):
-    simulator = world(Incident(faults.LatencySpike(one)), Incident(faults.LatencySpike(two)))
-    assert waits(taken(simulator.open(request()))) == one + two
-
-
-@given(ANY, st.booleans())
-def test_what_acted_is_named_in_the_history_and_what_did_not_is_not(fault, stream):
-    calm = taken(world().open(request(stream=stream)))
-    simulator = world(Incident(fault))
-    bent = taken(simulator.open(request(stream=stream)))
-    assert bool(simulator.history.attempts[0].faults) == (bent != calm)
-
-
 # -- names
 
 VALUES = {
     "int": 3,
     "float": 2.5,
     "float | None": 4,
+    "float | str | None": "soon",
     "int | None": 9,
     "str": "rate_limit_requests",
+    "str | None": "gpt-4o-mini",
     "bool": True,
+    "Hint": "date",
 }
+
+
+def _value(declared: str) -> object:
+    if declared.startswith("Literal["):
+        return json.loads(declared.removeprefix("Literal").replace("'", '"'))[-1]
+    return VALUES[declared]
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_written_in_a_file_is_the_fault_written_in_python(name):
-    import dataclasses
-
     kind = FAULTS[name]
-    settings = {field.name: VALUES[str(field.type)] for field in dataclasses.fields(kind)}
+    settings = {field.name: _value(str(field.type)) for field in dataclasses.fields(kind)}
+    if kind is faults.Outage:
+        settings["status"] = 507
     written = {key.replace("_", "-"): value for key, value in settings.items()}
     assert faults.make({"name": name, **written}) == kind(**settings)
+
+
+@pytest.mark.parametrize("kind", FAULTS.values(), ids=FAULTS)
+def test_a_fault_says_what_it_means_and_needs_nothing_said(kind):
+    kind()
+    assert kind.__doc__
+    assert kind.__doc__.strip().endswith(".")
 
 
 def test_a_misspelt_fault_is_answered_with_the_nearest():
@@ -384,6 +264,29 @@ def test_a_misspelt_key_is_answered_with_the_nearest():
 def test_a_value_of_the_wrong_type_is_refused():
     with pytest.raises(ValueError, match="status = 'down' is not of type int"):
         faults.make({"name": "outage", "status": "down"})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: faults.ErrorPage(418), "status = 418 is not one of 502 or 503 or"),
+        (lambda: faults.RateLimit(hint="secnds"), "unknown hint 'secnds'; did you mean 'seconds'"),
+        (lambda: faults.RateLimit("a\r\nb"), "cannot be sent"),
+        (lambda: faults.RateLimit(float("nan")), "nan is no time"),
+        (lambda: faults.RateLimit([2]), r"retry-after = \[2\] is not of type float \| str \| None"),
+        (lambda: faults.Drip(-1), "seconds = -1 is less than 0"),
+        (lambda: faults.Cut(-1), "after = -1 is less than 0"),
+        (lambda: faults.Reset(-2), "after = -2 is less than -1"),
+        (lambda: faults.SplitOddly(0), "size = 0 is less than 1"),
+        (lambda: faults.Filler(30, 0), "every = 0 is less than 0.01"),
+        (lambda: faults.Outage(200), "status = 200 is less than 400"),
+        (lambda: faults.Outage(True), "status = True is not of type int"),
+        (lambda: faults.TLSFailure("expird"), "did you mean 'expired'"),
+    ],
+)
+def test_a_fault_cannot_be_made_of_what_makes_no_sense(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        wrong()
 
 
 # -- time and place
@@ -414,3 +317,9 @@ def test_a_healed_incident_is_over():
     live.heal()
     assert status(taken(simulator.open(request()))) == 200
     assert live.met == 1
+
+
+@pytest.mark.parametrize("kind", [faults.ErrorInStream, faults.ErrorInBody])
+def test_an_error_of_a_kind_that_nobody_knows_is_refused_before_it_is_met(kind):
+    with pytest.raises(Unknown, match="kind of error 'overload'; did you mean 'overloaded'"):
+        world(Incident(kind(kind="overload")))

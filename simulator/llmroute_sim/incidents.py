@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmroute_sim.faults import Fault, make
+from llmroute_sim.history import Episode
 from llmroute_sim.names import Unknown, kebab
 from llmroute_sim.prose import seeded
 
@@ -82,17 +83,27 @@ class When:
         if "between" in settings:
             window = settings["between"]
             if not (
-                isinstance(window, list | tuple) and len(window) == 2 and window[0] < window[1]
+                isinstance(window, list | tuple)
+                and len(window) == 2
+                and all(type(end) in (int, float) for end in window)
+                and window[0] < window[1]
             ):
                 raise ValueError(f"between = {window!r} is not [start, end] with start before end")
             settings["between"] = (float(window[0]), float(window[1]))
-        if "chance" in settings and not 0 < settings["chance"] <= 1:
+        if "chance" in settings and not (
+            type(settings["chance"]) in (int, float) and 0 < settings["chance"] <= 1
+        ):
             raise ValueError(f"chance = {settings['chance']!r} is not above 0 and at most 1")
         return cls(**settings)
 
     def open(self, now: float) -> bool:
         """Whether now is in its window."""
         return self.between is None or self.between[0] <= now < self.between[1]
+
+    @property
+    def last(self) -> int | None:
+        """The number of the last attempt that it can name, if there is one."""
+        return min((count for count in (self.first, self.nth) if count is not None), default=None)
 
     def covers(self, count: int) -> bool:
         """Whether the attempt of this number is one of those it names."""
@@ -148,7 +159,7 @@ class Incident:
 @dataclass(slots=True)
 class Live:
     """An incident in a world: how many attempts reached its place, how many met it, and whether it
-    was healed."""
+    was healed. ``episode`` is what the history keeps of it."""
 
     incident: Incident
     number: int
@@ -156,6 +167,7 @@ class Live:
     seen: int = 0
     met: int = 0
     healed: bool = field(default=False)
+    episode: Episode | None = field(default=None, repr=False, compare=False)
     on_heal: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     def heal(self) -> None:
@@ -171,6 +183,8 @@ class Live:
         if self.healed or not when.open(now):
             return False
         self.seen += 1
+        if self.episode is not None and self.seen == when.last:
+            self.episode.end(now)
         if not when.covers(self.seen):
             return False
         return when.chance is None or (

@@ -6,29 +6,30 @@ tries three providers in turn.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
+from decimal import Decimal
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Protocol
 
-from llmroute_sim.deployments import Deployment, HostedGateway
+from llmroute_sim.accounts import Account, Accounts
+from llmroute_sim.deployments import Deployment, HostedGateway, check_place
 from llmroute_sim.dialects import Dialect, Unreadable, find
-from llmroute_sim.faults import AdmitFault, ConnectFault, Refused, Scene, StreamFault
 from llmroute_sim.history import Attempt, History, fingerprint
-from llmroute_sim.incidents import Incident, Live, Place, When
-from llmroute_sim.names import Unknown
-from llmroute_sim.prompt import Facts, Prompt, Refusal, Usage
+from llmroute_sim.incidents import Incident, Live, Place
+from llmroute_sim.prompt import FREE, Facts, Prompt, Refusal, Usage
 from llmroute_sim.prose import Author
-from llmroute_sim.providers import Model, providers
-from llmroute_sim.quotas import Meter, Quota, Room
+from llmroute_sim.providers import Model, Provider, providers
+from llmroute_sim.quotas import Quota, Room
 from llmroute_sim.speech import Pace, paced, say
+from llmroute_sim.struck import Struck
+from llmroute_sim.trouble import NoForm, Trouble
 from llmroute_sim.watch import watch
-from llmroute_sim.wire import Abort, Address, Event, Exchange, Request
+from llmroute_sim.wire import Abort, Address, Event, Exchange, Flaw, Request, Step
 
-__all__ = ("Deployment", "HostedGateway", "Pace", "Simulator")
+__all__ = ("Deployment", "HostedGateway", "NoForm", "Pace", "Simulator")
 
 
 class Moment(Protocol):
@@ -58,12 +59,12 @@ class Simulator:
         """If set, every answer is billed for so many tokens, so that budgets are reached in a few
         calls; the history marks it."""
         self.history = History()
-        self.on_change: list[Callable[[], None]] = []
-        """Called when a fault of the connect stage was injected or healed."""
         self.on_attempt: list[Callable[[Attempt], None]] = []
-        self._incidents: list[Live] = []
-        self._meters: dict[tuple[str, str | None, str], Meter] = {}
-        self._dialects: dict[str, Dialect] = {}
+        self._trouble = Trouble(clock.now, seed, self.history)
+        self.on_change = self._trouble.on_change
+        """Called when a fault of the connect stage was injected or healed."""
+        self._accounts = Accounts(clock.now, lambda: clock.wall().timestamp())
+        self._dialects: dict[tuple[str, str | None], Dialect] = {}
         self._deployments: dict[str, Deployment] = {
             host: Deployment(host, known, known.name)
             for known in providers().values()
@@ -82,40 +83,47 @@ class Simulator:
         return self._deployments
 
     def limit(self, who: str, quota: Quota) -> None:
-        """Limit the requests and tokens per minute of each key and model at a provider or
-        deployment. Raises ``Unknown`` for one that does not exist."""
+        """Limit the requests and tokens of each key and model at a provider or deployment. Raises
+        ``Unknown`` for one that does not exist."""
         self.check(Place(who))
         for host, found in self._deployments.items():
             if found.within(Place(who)):
                 self._deployments[host] = replace(found, quota=quota)
 
+    def credit(self, who: str, usd: Decimal | None) -> None:
+        """Let each key spend so much at a provider or deployment from now on; None is no limit.
+        Raises ``Unknown`` for one that does not exist, ``ValueError`` for less than nothing."""
+        self.check(Place(who))
+        if usd is not None and (usd.is_nan() or usd < 0):
+            raise ValueError(f"a credit of {usd} USD is less than nothing")
+        for host, found in self._deployments.items():
+            if found.within(Place(who)):
+                self._deployments[host] = replace(found, credit=usd)
+                self._accounts.forget(found.place)
+
     def inject(self, incident: Incident) -> Live:
-        """Let an incident loose. Raises ``Unknown`` if its place does not exist."""
+        """Let an incident loose.
+
+        Raises ``Unknown`` if its place, or the kind of error that it is to show, does not exist,
+        :class:`NoForm` if the carriers at hand cannot perform its fault.
+        """
         for place in incident.at:
             self.check(place)
-        live = Live(incident, len(self._incidents), self.seed)
-        self._incidents.append(live)
-        if isinstance(incident.fault, ConnectFault):
-            live.on_heal = self._changed
-            self._changed()
-        return live
+        return self._trouble.begin(incident)
 
-    def _changed(self) -> None:
-        for callback in self.on_change:
-            callback()
+    def lack(self, steps: Mapping[Step, str]) -> None:
+        """A carrier says for which steps of connecting it has no form, and why; from now on no fault
+        of these is let loose. Raises :class:`NoForm` if one already is."""
+        self._trouble.lack(steps)
 
     @property
     def incidents(self) -> tuple[Live, ...]:
         """Every incident so far, healed ones included."""
-        return tuple(self._incidents)
+        return tuple(self._trouble.lives)
 
     def check(self, place: Place) -> None:
         """Raises ``Unknown`` unless the place exists."""
-        known = {"*"}
-        for host, found in self._deployments.items():
-            known |= {found.provider.name, found.place, host}
-        if place.who not in known:
-            raise Unknown("place", place.who, known)
+        check_place(place, self._deployments.values())
 
     # -- the door
 
@@ -129,72 +137,67 @@ class Simulator:
 
     def keeps(self, address: Address) -> bool:
         """Whether an idle connection survives: not while a fault of the connect stage may come."""
-        if not self._incidents:
-            return True
-        found = self._deployments[address.host]
-        return not any(
-            isinstance(live.incident.fault, ConnectFault)
-            and not live.healed
-            and found.aimed_at(live.incident)
-            for live in self._incidents
-        )
+        return self._trouble.keeps(self._deployments[address.host])
 
     def refuses(self, address: Address) -> bool:
         """Whether every connection to an address is refused at this moment, whoever makes it."""
-        found, now = self._deployments[address.host], self.clock.now()
-        return any(
-            isinstance(live.incident.fault, Refused)
-            and not live.healed
-            and live.incident.when == When(between=live.incident.when.between)
-            and live.incident.when.open(now)
-            and found.aimed_at(live.incident)
-            for live in self._incidents
-        )
+        return self._trouble.refuses(self._deployments[address.host])
+
+    def resolve(self, address: Address, call: str | None, *, via: str | None = None) -> Exchange:
+        """What becomes of looking a host's name up: ``Wait* Abort?``, in the usual case nothing."""
+        return self._dial("name", address, call, via)
 
     def connect(self, address: Address, call: str | None, *, via: str | None = None) -> Exchange:
         """What becomes of a connection before it stands."""
+        return self._dial("connection", address, call, via)
+
+    def handshake(self, address: Address, call: str | None, *, via: str | None = None) -> Exchange:
+        """What becomes of TLS on a connection that stands: ``Wait* Abort?``."""
+        return self._dial("handshake", address, call, via)
+
+    def _dial(self, step: Step, address: Address, call: str | None, via: str | None) -> Exchange:
         found = self._deployments[address.host]
-        now = self.clock.now()
-        for live in self._incidents:
-            fault = live.incident.fault
-            if (
-                isinstance(fault, ConnectFault)
-                and found.aimed_at(live.incident)
-                and live.strikes(now)
-            ):
-                attempt = self._begin(found, call, via)
-                _note(live, attempt)
-                return watch(fault.connect(), attempt, self.clock.now)
-        return _nothing()
+        live, fault = self._trouble.met_by_dialling(step, found)
+        if live is None or fault is None:
+            return _nothing()
+        attempt = self._begin(found, call, via)
+        Struck((live,), attempt, []).note(live)
+        return watch(fault.connect(), attempt, self.clock.now)
 
     def open(self, request: Request, *, via: str | None = None) -> Exchange:
         """Answer a request."""
         found = self._deployments[request.address.host]
         attempt = self._begin(found, request.call, via)
+        flaws: list[Flaw] = []
         if found.gateway is not None:
-            events = self._through(found.gateway, request, found, attempt)
+            events = self._through(found.gateway, request, found, attempt, flaws)
         else:
-            events = self._answer(request, found, attempt)
-        return watch(events, attempt, self.clock.now)
+            events = self._answer(request, found, attempt, flaws)
+        return watch(events, attempt, self.clock.now, flaws)
 
     def _through(
-        self, gateway: HostedGateway, request: Request, found: Deployment, attempt: Attempt
+        self,
+        gateway: HostedGateway,
+        request: Request,
+        found: Deployment,
+        attempt: Attempt,
+        flaws: list[Flaw],
     ) -> Iterator[Event]:
         """What a gateway answers, unless something is wrong with the gateway itself. A request that
         its dialect cannot read is its own to refuse."""
-        dialect = self._dialect(found.provider.dialect)
+        dialect = self._dialect(found.provider)
         request_id = self._request_id(attempt)
         prompt = self._read(request, dialect, attempt)
-        struck = self._struck(found, attempt)
+        struck = self._trouble.striking(found, attempt, flaws)
         if isinstance(prompt, Prompt):
-            refusal = self._turned_away(prompt, None, attempt, struck)
+            refusal = struck.turned_away(prompt, None)
             if refusal is not None:
                 events = self._refuse(refusal, dialect, attempt, request_id)
-                return self._bend(events, struck, dialect, attempt, request_id)
+                return struck.bent(events, dialect, request_id)
         events = gateway.answer(
             request, lambda inner: self._forward(inner, request.call, attempt.id)
         )
-        return self._bend(events, struck, dialect, attempt, request_id)
+        return struck.bent(events, dialect, request_id)
 
     def _forward(self, request: Request, call: str | None, via: str) -> Exchange:
         """An attempt of a gateway: connected and answered through the same door."""
@@ -202,10 +205,11 @@ class Simulator:
             self.stray(request.address, call)
             yield Abort("refused")
             return
-        for event in self.connect(request.address, call, via=via):
-            yield event
-            if isinstance(event, Abort):
-                return
+        for step in ("name", "connection", "handshake"):
+            for event in self._dial(step, request.address, call, via):
+                yield event
+                if isinstance(event, Abort):
+                    return
         yield from self.open(replace(request, call=call), via=via)
 
     def _begin(self, found: Deployment, call: str | None, via: str | None = None) -> Attempt:
@@ -223,34 +227,46 @@ class Simulator:
 
     # -- one attempt
 
-    def _answer(self, request: Request, found: Deployment, attempt: Attempt) -> Iterator[Event]:
-        dialect = self._dialect(found.provider.dialect)
+    def _answer(
+        self, request: Request, found: Deployment, attempt: Attempt, flaws: list[Flaw]
+    ) -> Iterator[Event]:
+        dialect = self._dialect(found.provider)
         request_id = self._request_id(attempt)
         prompt = self._read(request, dialect, attempt)
         if isinstance(prompt, Refusal):
             return self._refuse(prompt, dialect, attempt, request_id)
-        struck = self._struck(found, attempt)
-        sold = found.model(prompt.model)
-        meter = self._meter(found, attempt.key, prompt.model)
-        refusal = self._admit(prompt, sold, meter, attempt, struck)
+        struck = self._trouble.striking(found, attempt, flaws)
+        sold = found.model(prompt.model) if prompt.operation != "models" else None
+        account = self._accounts.of(found, attempt.key, prompt.model)
+        otherwise = None
+        refusal = self._admit(prompt, found, sold, account, struck)
         if refusal is not None:
-            events = self._refuse(refusal, dialect, attempt, request_id, meter)
+            events = self._refuse(refusal, dialect, attempt, request_id, account)
+        elif prompt.operation in FREE:
+            models = found.sold if sold is None else (sold,)
+            events = dialect.tell(prompt, models, dialect.headers(request_id, None))
         else:
             assert sold is not None
-            if meter is not None:
-                meter.take(prompt.tokens)
             author = self._author(attempt)
             created = int(self.clock.wall().timestamp())
             answer = say(prompt, author, created, self.stated_usage)
+            if struck.lives:
+                answer = struck.spoken(answer, prompt, author, self.stated_usage is not None)
             attempt.marks = tuple(author.marks)
             attempt.tokens_in, attempt.tokens_out = answer.usage.input, answer.usage.output
             attempt.billed_as_stated = self.stated_usage is not None
             attempt.spent = sold.tariff.charge(answer.usage)
-            room = self._room(meter)
-            events = dialect.answer(prompt, answer, dialect.headers(request_id, room))
+            if account is not None:
+                account.take(prompt.tokens)
+                account.pay(attempt.spent)
+            headers = dialect.headers(request_id, self._room(account))
+            events = dialect.answer(prompt, answer, headers)
+            if struck.lives and not answer.vectors:
+                turned = replace(prompt, stream=not prompt.stream)
+                otherwise = partial(dialect.answer, turned, answer, headers)
             if self.pace.first_token or self.pace.token:
-                events = paced(events, self.pace, len(answer.words))
-        return self._bend(events, struck, dialect, attempt, request_id)
+                events = paced(events, self.pace, answer.length)
+        return struck.bent(events, dialect, request_id, otherwise)
 
     def _read(self, request: Request, dialect: Dialect, attempt: Attempt) -> Prompt | Refusal:
         """Understand a request, and note in the attempt what it asks."""
@@ -264,55 +280,32 @@ class Simulator:
             prompt = dialect.parse(operation, request)
         except Unreadable as unreadable:
             return unreadable.refusal
-        attempt.model, attempt.stream, attempt.prompt = prompt.model, prompt.stream, prompt.digest
+        attempt.model, attempt.stream = prompt.model or None, prompt.stream
+        attempt.prompt = prompt.digest
         attempt.request = fingerprint(request.body)
         return prompt
-
-    def _struck(self, found: Deployment, attempt: Attempt) -> list[Live]:
-        """The incidents that act on an attempt, decided now."""
-        if not self._incidents:
-            return []
-        now = self.clock.now()
-        return [
-            live
-            for live in self._incidents
-            if not isinstance(live.incident.fault, ConnectFault)
-            and found.meets(live.incident, attempt)
-            and live.strikes(now)
-        ]
 
     def _admit(
         self,
         prompt: Prompt,
+        found: Deployment,
         sold: Model | None,
-        meter: Meter | None,
-        attempt: Attempt,
-        struck: list[Live],
+        account: Account | None,
+        struck: Struck,
     ) -> Refusal | None:
         """Why an attempt is turned away, if it is: by the provider itself, or by a fault."""
-        if attempt.key is None:
+        if struck.attempt.key is None:
             return Refusal("auth")
-        if sold is None:
+        if sold is None and prompt.operation != "models":
             return Refusal("model_not_found", facts={"model": prompt.model})
-        if (refusal := self._turned_away(prompt, sold.window, attempt, struck)) is not None:
+        window = None if sold is None or prompt.operation in FREE else sold.window
+        if (refusal := struck.turned_away(prompt, window)) is not None:
             return refusal
-        if sold.window is not None and prompt.tokens + (prompt.max_tokens or 0) > sold.window:
-            return _overflow(prompt, sold.window)
-        if meter is not None and (lacking := meter.lacking(prompt.tokens, self.clock.now())):
-            return _over_quota(prompt, meter, *lacking)
-        return None
-
-    def _turned_away(
-        self, prompt: Prompt, window: int | None, attempt: Attempt, struck: list[Live]
-    ) -> Refusal | None:
-        """What the first fault of the admit stage says that will not let a prompt in."""
-        for live in struck:
-            if isinstance(live.incident.fault, AdmitFault):
-                refusal = live.incident.fault.admit(prompt, window)
-                if refusal is not None:
-                    _note(live, attempt)
-                    return replace(refusal, facts={**refusal.facts, "model": prompt.model})
-        return None
+        if prompt.unknown is not None and found.strict:
+            return prompt.unknown
+        if window is not None and prompt.tokens + (prompt.max_tokens or 0) > window:
+            return _overflow(prompt, window)
+        return None if account is None else account.lacking(prompt, self.clock.now())
 
     def _refuse(
         self,
@@ -320,30 +313,14 @@ class Simulator:
         dialect: Dialect,
         attempt: Attempt,
         request_id: str,
-        meter: Meter | None = None,
+        account: Account | None = None,
     ) -> Iterator[Event]:
         attempt.error = refusal.kind
-        attempt.retry_after = refusal.retry_after
-        return dialect.refuse(refusal, request_id, dialect.headers(request_id, self._room(meter)))
-
-    def _bend(
-        self,
-        events: Iterator[Event],
-        struck: list[Live],
-        dialect: Dialect,
-        attempt: Attempt,
-        request_id: str,
-    ) -> Iterator[Event]:
-        for live in struck:
-            fault = live.incident.fault
-            if isinstance(fault, StreamFault):
-                scene = Scene(
-                    lambda refusal: dialect.refuse_midway(refusal, request_id),
-                    dialect.garbled,
-                    lambda live=live: _note(live, attempt),  # type: ignore[misc]
-                )
-                events = fault.bend(events, scene)
-        return events
+        if not isinstance(refusal.retry_after, str):
+            attempt.retry_after = refusal.retry_after
+        if refusal.hint == "date":
+            refusal = replace(refusal, at=self.clock.wall().timestamp())
+        return dialect.refuse(refusal, request_id, dialect.headers(request_id, self._room(account)))
 
     def _author(self, attempt: Attempt) -> Author:
         # Never from the global order, which other calls would change; an attempt that belongs to
@@ -354,23 +331,15 @@ class Simulator:
     def _request_id(self, attempt: Attempt) -> str:
         return blake2b(f"{self.seed} {attempt.id}".encode(), digest_size=16).hexdigest()
 
-    def _room(self, meter: Meter | None) -> Room | None:
-        return None if meter is None else meter.room(self.clock.wall().timestamp())
+    def _room(self, account: Account | None) -> Room | None:
+        return None if account is None else account.room(self.clock.wall().timestamp())
 
-    def _dialect(self, name: str) -> Dialect:
-        dialect = self._dialects.get(name)
+    def _dialect(self, provider: Provider) -> Dialect:
+        which = (provider.dialect, provider.errors)
+        dialect = self._dialects.get(which)
         if dialect is None:
-            dialect = self._dialects[name] = find(name)
+            dialect = self._dialects[which] = find(*which)
         return dialect
-
-    def _meter(self, found: Deployment, key: str | None, name: str) -> Meter | None:
-        if found.quota is None:
-            return None
-        which = (found.host, key, name)
-        meter = self._meters.get(which)
-        if meter is None or meter.quota != found.quota:
-            meter = self._meters[which] = Meter(found.quota, began=self.clock.now())
-        return meter
 
 
 _fingerprint_of_key = lru_cache(maxsize=256)(fingerprint)
@@ -385,21 +354,3 @@ def _nothing() -> Exchange:
 def _overflow(prompt: Prompt, window: int) -> Refusal:
     facts: Facts = {"model": prompt.model, "maximum": window, "tokens": prompt.tokens}
     return Refusal("context_length", facts=facts)
-
-
-def _over_quota(prompt: Prompt, meter: Meter, what: str, wait: float) -> Refusal:
-    limit = getattr(meter.quota, what)
-    facts: Facts = {
-        "model": prompt.model,
-        "limit": limit,
-        "used": math.floor(limit - getattr(meter, what).level),
-        "requested": 1 if what == "requests" else prompt.tokens,
-    }
-    hint = math.ceil(wait) if math.isfinite(wait) else None
-    return Refusal(f"rate_limit_{what}", retry_after=hint, facts=facts)
-
-
-def _note(live: Live, attempt: Attempt) -> None:
-    if live.incident.name not in attempt.faults:
-        live.met += 1
-        attempt.faults = (*attempt.faults, live.incident.name)

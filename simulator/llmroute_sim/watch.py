@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 
 from llmroute_sim.history import Attempt
-from llmroute_sim.wire import Abort, Data, Event, Framing, Head, Part, Wait
+from llmroute_sim.wire import Abort, Data, Event, Flaw, Framing, Head, Part, Wait
 
 __all__ = ("watch",)
 
 
 def watch(
-    events: Iterator[Event], attempt: Attempt, now: Callable[[], float]
+    events: Iterator[Event],
+    attempt: Attempt,
+    now: Callable[[], float],
+    flaws: Collection[Flaw] = (),
 ) -> Generator[Event, None, None]:
     """Pass events on and write into the attempt what they say of it. An event counts as performed
-    when the next one is asked for; a client that leaves closes this iterator."""
-    seen = _Seen(attempt)
+    when the next one is asked for; a client that leaves closes this iterator. ``flaws`` are what by
+    then was wrong with an answer that arrives to its end."""
+    seen = _Seen(attempt, flaws)
     try:
         for event in events:
             match event:
@@ -51,8 +55,9 @@ class _Seen:
     body = 0
     ended = error = garbled = terminal = streamed = False
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, flaws: Collection[Flaw]) -> None:
         self.attempt = attempt
+        self.flaws = flaws
 
     def part(self, part: Part) -> None:
         """A segment that carries this was performed."""
@@ -79,7 +84,7 @@ class _Seen:
         attempt.outcome = self._outcome()
 
     def _whole(self) -> bool:
-        if self.aborted or self.error or self.garbled:
+        if self.aborted or self.error or self.garbled or "damaged" in self.flaws:
             return False
         if self.streamed:
             return self.terminal
@@ -106,6 +111,8 @@ class _Seen:
             return "-cut"
         if silent:
             return "-stall"
+        if self.flaws:
+            return "-damaged" if "damaged" in self.flaws else "-degraded"
         if self.attempt.left:
             # A client that has all it needs may leave before the framing ends.
             return "" if self.terminal else "-left"

@@ -14,7 +14,7 @@ import enum
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
 __all__ = (
     "FOREVER",
@@ -22,13 +22,16 @@ __all__ = (
     "Address",
     "Data",
     "Door",
+    "Ending",
     "Event",
     "Exchange",
+    "Flaw",
     "Framing",
     "Head",
     "Headers",
     "Part",
     "Request",
+    "Step",
     "Wait",
     "grammar_error",
 )
@@ -84,11 +87,29 @@ class Framing(enum.Enum):
 
 
 Part: TypeAlias = Literal[
-    "body", "open", "token", "finish", "usage", "terminal", "error", "garbled"
+    "body", "open", "token", "finish", "usage", "terminal", "error", "garbled", "filler", "piece"
 ]
 """What a segment carries, so that faults can aim without knowing the format: a whole JSON body,
 the opening events of a stream, one token of content, the event that gives the finish reason, the
-usage, the event that says the stream is complete, an error inside a stream, malformed bytes."""
+usage, the event that says the stream is complete, an error inside a stream, malformed bytes, what
+is sent while there is nothing to say, bytes of something whose last segment is still to come."""
+
+Flaw: TypeAlias = Literal["damaged", "degraded"]
+"""What is wrong with an answer that arrives to its end: it cannot be read as what was asked for, or
+it can be and is not what a sound provider would have said."""
+
+Step: TypeAlias = Literal["name", "connection", "handshake"]
+"""What may fail before a connection stands: finding the host's address, connecting, TLS."""
+
+Ending: TypeAlias = Literal[
+    "reset", "end", "refused", "no-name", "tls-expired", "tls-wrong-name", "tls-unknown-issuer",
+    "tls-alert",
+]  # fmt: skip
+"""How a connection ends: by a reset, by a plain end, or before it stands, because it was never
+accepted, its host has no address, the certificate shown has expired, is another host's or has an
+unknown issuer, or the handshake is broken off."""
+
+_UNBORN = frozenset(get_args(Ending)) - {"reset", "end"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +140,9 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The connection ends before the exchange is complete: by a reset, by a plain end, or because
-    it was never accepted."""
+    """The connection ends before the exchange is complete, or before there is one."""
 
-    kind: Literal["reset", "end", "refused"]
+    kind: Ending
 
 
 Event: TypeAlias = Wait | Head | Data | Abort
@@ -167,8 +187,8 @@ def grammar_error(events: list[Event]) -> str | None:
         if ended:
             return f"event {number} ({type(event).__name__}) comes after the connection ended"
         match event:
-            case Abort(kind="refused") if headed:
-                return f"event {number}: a connection that has answered cannot be refused"
+            case Abort(kind=kind) if headed and kind in _UNBORN:
+                return f"event {number}: a connection that has answered cannot end by {kind}"
             case Abort():
                 ended = True
             case Head() if headed:

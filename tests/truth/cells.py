@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import os
+import socket
 import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
+from tempfile import NamedTemporaryFile
+from unittest import mock
 
+from llmroute_sim.carriers.certificates import Certificates
 from llmroute_sim.carriers.tcp import serve
 from llmroute_sim.wire import Address
 
+from .cases import CASES, IN_MEMORY, OTHERS, OVER_TLS, Case
 from .clients import CLIENTS
 from .scripts import FAULTS, TOKEN, Scripted
 
@@ -48,19 +57,63 @@ class Outcome:
         return f"{' < '.join(self.kinds) or 'ok'} ({self.tokens} tokens)"
 
 
+NAMES = (*FAULTS, *CASES)
+
+
 def cells(client: str) -> list[Cell]:
-    return [Cell(client, fault, stream) for fault in FAULTS for stream in (False, True)]
+    """Those that both carriers can perform."""
+    both = [name for name in NAMES if name not in (*OVER_TLS, *IN_MEMORY)]
+    return [Cell(client, fault, stream) for fault in both for stream in (False, True)]
+
+
+def alone(client: str) -> list[Cell]:
+    """Those that one carrier alone can perform."""
+    names = [*OVER_TLS, *IN_MEMORY]
+    if client.startswith("openai") and client not in ("openai 2", "openai 2 async"):
+        names += OTHERS if not client.endswith("async") else ()
+    return [Cell(client, name, stream) for name in names for stream in (False, True)]
 
 
 def over_tcp(cell: Cell, scale: float = SCALE) -> Outcome:
-    """In real time, all seconds scaled, over a genuine loopback connection."""
-    dialect = CLIENTS[cell.client].dialect
-    address = Address(HOSTS[dialect])
-    door = Scripted(dialect, cell.fault, cell.stream)
-    with serve(door, listeners=[address], time_scale=scale, segment_gap=GAP) as server:
+    """In real time, all seconds scaled, over a genuine loopback connection, by TLS where the fault
+    wants that."""
+    address = Address(HOSTS[CLIENTS[cell.client].dialect])
+    tls = _trusted() if cell.fault in OVER_TLS else False
+    pace = {"time_scale": scale, "segment_gap": GAP}
+    with serve(_door(cell), listeners=[address], tls=tls, **pace) as server, _resolver(cell):
+        base = "http://nowhere.invalid" if cell.fault == "name not found" else server.url(address)
         began = time.perf_counter()
-        outcome = _ask(cell, f"{server.url(address)}/v1", scale)
+        outcome = _ask(cell, f"{base}/v1", scale)
         return replace(outcome, seconds=(time.perf_counter() - began) / scale)
+
+
+def _door(cell: Cell) -> Scripted | Case:
+    dialect = CLIENTS[cell.client].dialect
+    kind = Scripted if cell.fault in FAULTS else Case
+    return kind(dialect, cell.fault, cell.stream)
+
+
+@contextmanager
+def _resolver(cell: Cell) -> Iterator[None]:
+    """A resolver that knows no name, where the fault wants that. All that asks it is genuine."""
+
+    def nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    lost = cell.fault == "name not found"
+    with mock.patch.object(socket, "getaddrinfo", nobody) if lost else nullcontext():
+        yield
+
+
+@cache
+def _trusted() -> Certificates:
+    """Certificates of an authority that every client made from now on trusts."""
+    certificates = Certificates()
+    with NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
+        file.write(certificates.authority)
+    atexit.register(os.unlink, file.name)
+    os.environ["SSL_CERT_FILE"] = os.environ["REQUESTS_CA_BUNDLE"] = file.name
+    return certificates
 
 
 def in_memory(cell: Cell) -> Outcome:
@@ -69,12 +122,11 @@ def in_memory(cell: Cell) -> Outcome:
     from llmroute_sim.clock import Clock
 
     dialect = CLIENTS[cell.client].dialect
-    door = Scripted(dialect, cell.fault, cell.stream)
     clock = Clock()
     with warnings.catch_warnings():
         # LiteLLM logs a failure in a thread that need not be done by now.
         warnings.simplefilter("ignore", memory.StillWaiting)
-        with memory.in_memory(door, clock):
+        with memory.in_memory(_door(cell), clock):
             outcome = _ask(cell, f"http://{HOSTS[dialect]}/v1", 1.0)
             return replace(outcome, seconds=clock.now())
 

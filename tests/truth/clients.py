@@ -42,7 +42,7 @@ def _httpx(library: str) -> Callable[[str, bool, float], Iterator[str]]:
                 return
             with client.stream("POST", url, json=body) as response:
                 response.raise_for_status()
-                yield from (chunk.decode() for chunk in response.iter_bytes())
+                yield from (chunk.decode("utf-8", "replace") for chunk in response.iter_bytes())
 
     return ask
 
@@ -60,7 +60,7 @@ def _httpx_async(library: str) -> Callable[[str, bool, float], AsyncIterator[str
             async with client.stream("POST", url, json=body) as response:
                 response.raise_for_status()
                 async for chunk in response.aiter_bytes():
-                    yield chunk.decode()
+                    yield chunk.decode("utf-8", "replace")
 
     return ask
 
@@ -79,7 +79,7 @@ async def _aiohttp(base: str, stream: bool, seconds: float) -> AsyncIterator[str
             yield await response.text()
             return
         async for chunk in response.content.iter_any():
-            yield chunk.decode()
+            yield chunk.decode("utf-8", "replace")
 
 
 def _requests(base: str, stream: bool, seconds: float) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _requests(base: str, stream: bool, seconds: float) -> Iterator[str]:
         if not stream:
             yield response.text
             return
-        yield from (chunk.decode() for chunk in response.iter_content(None))
+        yield from (chunk.decode("utf-8", "replace") for chunk in response.iter_content(None))
 
 
 # -- SDKs
@@ -106,10 +106,10 @@ def _openai(base: str, stream: bool, seconds: float) -> Iterator[str]:
     with openai.OpenAI(base_url=base, api_key="k", timeout=seconds, max_retries=0) as client:
         answer = client.chat.completions.create(**_QUESTION, stream=stream)
         if not stream:
-            yield answer.choices[0].message.content
+            yield answer.choices[0].message.content or ""
             return
         for chunk in answer:
-            yield chunk.choices[0].delta.content or ""
+            yield "".join(choice.delta.content or "" for choice in chunk.choices)
 
 
 async def _openai_async(base: str, stream: bool, seconds: float) -> AsyncIterator[str]:
@@ -119,10 +119,10 @@ async def _openai_async(base: str, stream: bool, seconds: float) -> AsyncIterato
     async with made as client:
         answer = await client.chat.completions.create(**_QUESTION, stream=stream)
         if not stream:
-            yield answer.choices[0].message.content
+            yield answer.choices[0].message.content or ""
             return
         async for chunk in answer:
-            yield chunk.choices[0].delta.content or ""
+            yield "".join(choice.delta.content or "" for choice in chunk.choices)
 
 
 def _anthropic(base: str, stream: bool, seconds: float) -> Iterator[str]:
@@ -132,7 +132,7 @@ def _anthropic(base: str, stream: bool, seconds: float) -> Iterator[str]:
     with anthropic.Anthropic(base_url=base, api_key="k", timeout=seconds, max_retries=0) as client:
         answer = client.messages.create(**_CLAUDE, stream=stream)
         if not stream:
-            yield answer.content[0].text
+            yield "".join(block.text for block in answer.content)
             return
         for event in answer:
             if event.type == "content_block_delta":
@@ -147,7 +147,7 @@ async def _anthropic_async(base: str, stream: bool, seconds: float) -> AsyncIter
     async with made as client:
         answer = await client.messages.create(**_CLAUDE, stream=stream)
         if not stream:
-            yield answer.content[0].text
+            yield "".join(block.text for block in answer.content)
             return
         async for event in answer:
             if event.type == "content_block_delta":
@@ -184,10 +184,10 @@ def _litellm(model: str) -> Callable[[str, bool, float], Iterator[str]]:
     def ask(base: str, stream: bool, seconds: float) -> Iterator[str]:
         answer = _router(model, base, seconds).completion(**_ASKED, stream=stream)
         if not stream:
-            yield answer.choices[0].message.content
+            yield answer.choices[0].message.content or ""
             return
         for chunk in answer:
-            yield chunk.choices[0].delta.content or ""
+            yield "".join(choice.delta.content or "" for choice in chunk.choices)
 
     return ask
 
@@ -196,10 +196,10 @@ def _litellm_async(model: str) -> Callable[[str, bool, float], AsyncIterator[str
     async def ask(base: str, stream: bool, seconds: float) -> AsyncIterator[str]:
         answer = await _router(model, base, seconds).acompletion(**_ASKED, stream=stream)
         if not stream:
-            yield answer.choices[0].message.content
+            yield answer.choices[0].message.content or ""
             return
         async for chunk in answer:
-            yield chunk.choices[0].delta.content or ""
+            yield "".join(choice.delta.content or "" for choice in chunk.choices)
 
     return ask
 

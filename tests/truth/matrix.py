@@ -18,22 +18,37 @@ _PATIENCE = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a client (of this version) met in one cell, truly and in memory; ``again`` says that
-    the truth was played twice, the second time slower, since the first time was not the same."""
+    """What a client (of this version) met in one cell, truly and in memory (None where a carrier has
+    no form for it); ``again`` says that the truth was played twice, the second time slower, since the
+    first time was not the same."""
 
     cell: Cell
-    tcp: Outcome
-    memory: Outcome
+    tcp: Outcome | None
+    memory: Outcome | None
     again: bool
     version: str
 
     @property
     def same(self) -> bool:
-        return self.tcp == self.memory
+        return not self.both or self.tcp == self.memory
+
+    @property
+    def both(self) -> bool:
+        """Whether both carriers performed it."""
+        return self.tcp is not None and self.memory is not None
+
+    @property
+    def met(self) -> Outcome:
+        """What the client met, truly where that can be."""
+        found = self.tcp or self.memory
+        assert found is not None
+        return found
 
     @property
     def early(self) -> bool:
         """Whether real time fell short of the virtual time, which then would be invented."""
+        if self.tcp is None or self.memory is None:
+            return False
         return self.tcp.seconds < self.memory.seconds - 0.5
 
 
@@ -54,8 +69,8 @@ def play(client: str, python: str) -> list[Row]:
     return [
         Row(
             Cell(**entry["cell"]),
-            _outcome(**entry["tcp"]),
-            _outcome(**entry["memory"]),
+            entry["tcp"] and _outcome(**entry["tcp"]),
+            entry["memory"] and _outcome(**entry["memory"]),
             entry["again"],
             found["version"],
         )

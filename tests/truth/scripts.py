@@ -162,16 +162,15 @@ _GARBAGE = b"\x15\x03\x03\x00\x02\x02\x16 this is not HTTP\r\n\r\n"
 FAULTS: dict[str, Callable[[Answer], Events]] = {
     "none": lambda a: [a.head, *a.body],
     "none, until close": lambda a: [replace(a.head, framing=Framing.CLOSE), *a.body],
-    "refused": lambda a: [],
     "reset before head": lambda a: [Abort("reset")],
     "end before head": lambda a: [Abort("end")],
     "silence before head": lambda a: [Wait(FOREVER)],
     "slow head": lambda a: [Wait(20.0), a.head, *a.body],
     "garbage head": lambda a: [a.raw(_GARBAGE), Abort("end")],
-    "cut": lambda a: [a.head, *a.begun, Wait(1.0), Abort("end")],
-    "reset": lambda a: [a.head, *a.begun, Wait(1.0), Abort("reset")],
-    "stall": lambda a: [a.head, *a.begun, Wait(FOREVER)],
-    "drip": _dripped,
+    "cut, in chunks": lambda a: [a.head, *a.begun, Wait(1.0), Abort("end")],
+    "reset, in chunks": lambda a: [a.head, *a.begun, Wait(1.0), Abort("reset")],
+    "stall, in chunks": lambda a: [a.head, *a.begun, Wait(FOREVER)],
+    "drip, in chunks": _dripped,
     "bad chunk": lambda a: [
         a.head,
         *(a.begun if a.stream else []),
@@ -196,7 +195,6 @@ class Scripted:
 
     def __init__(self, dialect: str, fault: str, stream: bool) -> None:
         self._events = FAULTS[fault](Answer(dialect, stream))
-        self._refuses = fault == "refused"
         self.strays: list[Address] = []
 
     def knows(self, host: str) -> bool:
@@ -206,14 +204,13 @@ class Scripted:
         self.strays.append(address)
 
     def refuses(self, address: Address) -> bool:
-        return self._refuses
+        return False
 
     def connect(self, address: Address, call: str | None) -> Exchange:
-        if self._refuses:
-            yield Abort("refused")
+        yield from ()
 
     def open(self, request: Request) -> Exchange:
         yield from self._events
 
     def keeps(self, address: Address) -> bool:
-        return not self._refuses
+        return True

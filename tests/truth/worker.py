@@ -14,7 +14,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from truth.cells import SCALE, Cell, cells, in_memory, over_tcp
+from truth.cases import OVER_TLS
+from truth.cells import SCALE, Cell, alone, cells, in_memory, over_tcp
 from truth.clients import CLIENTS
 
 _SLOWER = 5 * SCALE
@@ -37,6 +38,13 @@ def main(client: str, out: str) -> None:
         if entry["again"]:
             # A busy machine can be too late for a scaled timeout: time it more generously.
             entry["tcp"] = asdict(over_tcp(Cell(**entry["cell"]), _SLOWER))
+    for cell in alone(client):
+        truly, virtual = (
+            (over_tcp(cell), None) if cell.fault in OVER_TLS else (None, in_memory(cell))
+        )
+        entry = {"cell": asdict(cell), "again": False}
+        entry |= {"tcp": truly and asdict(truly), "memory": virtual and asdict(virtual)}
+        found.append(entry)
     version = importlib.metadata.version(CLIENTS[client].needs[0])
     Path(out).write_text(json.dumps({"version": version, "rows": found}))
 

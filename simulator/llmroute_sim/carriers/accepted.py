@@ -161,7 +161,10 @@ class Accepted(asyncio.Protocol):
     def _half_close(self) -> None:
         if self._closing is None and not self._transport.is_closing():
             self._closing = self._loop.call_later(_DRAIN, self._transport.abort)
-            self._transport.write_eof()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._transport.close()  # TLS has no half-closed state
 
     def _tear(self) -> None:
         if self._transport.get_write_buffer_size() or self._transport.is_closing():

@@ -34,6 +34,8 @@ def dialled(address: Any, timeout: Any) -> MemorySocket | None:
         if timeout is None or isinstance(timeout, int | float)
         else socket.getdefaulttimeout()
     )
+    if world.network.named(address[0]):
+        world.network.look_up(place)
     ending = world.network.dial(place, seconds)
     return MemorySocket(Inbox(world.network, place, ending), seconds)
 
@@ -59,8 +61,10 @@ def getaddrinfo(
     """``socket.getaddrinfo``: every host of the world has one address."""
     world = here()
     place = world.network.place(host, port) if world else None
-    if place is None:
+    if world is None or place is None:
         return _getaddrinfo(host, port, family, type, *rest, **options)
+    if world.network.named(host):
+        world.network.look_up(place)
     kind = type or socket.SOCK_STREAM
     return [(socket.AF_INET, kind, socket.IPPROTO_TCP, "", (fake_address(place.host), place.port))]
 
@@ -69,7 +73,11 @@ def gethostbyname(hostname: Any) -> str:
     """``socket.gethostbyname``."""
     world = here()
     place = world.network.place(hostname, 0) if world else None
-    return fake_address(place.host) if place else _gethostbyname(hostname)
+    if world is None or place is None:
+        return _gethostbyname(hostname)
+    if world.network.named(hostname):
+        world.network.look_up(place)
+    return fake_address(place.host)
 
 
 def connect(self: socket.socket, address: Any) -> None:

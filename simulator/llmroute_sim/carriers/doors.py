@@ -7,12 +7,12 @@ block of its own, share both, and are told apart by the context of whoever dials
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from llmroute_sim.history import outside_calls
-from llmroute_sim.wire import Abort, Address, Door, Exchange, Request
+from llmroute_sim.wire import Abort, Address, Door, Exchange, Request, Step
 
 __all__ = ("Doors", "current_door", "through")
 
@@ -80,6 +80,12 @@ class Doors:
         """What becomes of a connection before it stands."""
         return self.here.connect(address, call)
 
+    def resolve(self, address: Address, call: str | None) -> Exchange:
+        """What becomes of looking a host's name up, where the door has a say in that."""
+        resolve = getattr(self.here, "resolve", None)
+        if resolve is not None:
+            yield from resolve(address, call)
+
     def open(self, request: Request) -> Exchange:
         """Answer a request; one on a kept connection that was dialled from another world, too."""
         return self.here.open(request)
@@ -106,6 +112,13 @@ class _Nobody:
 
     def keeps(self, address: Address) -> bool:
         return False
+
+
+def lacking(door: Door, steps: Mapping[Step, str]) -> None:
+    """Tell a door that asks for it which steps of connecting its carrier cannot perform, and why."""
+    lack: Callable[[Mapping[Step, str]], None] | None = getattr(door, "lack", None)
+    if lack is not None:
+        lack(steps)
 
 
 def changes(door: Door) -> list[Callable[[], None]] | None:

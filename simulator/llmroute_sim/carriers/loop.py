@@ -8,6 +8,7 @@ everything is put back.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import math
 import selectors
 import socket
@@ -28,6 +29,15 @@ _run_forever = base_events.BaseEventLoop.run_forever
 
 PATIENCE = 0.25
 """Real seconds that a real socket gets to answer before the virtual clock moves on."""
+
+_TURNS = 32
+"""Turns of a loop after which it looks at its own pipe, through which signals come."""
+
+_LONGEST = 3600.0
+"""Seconds that a loop moves on at once, where nothing else happens."""
+
+_MANY = 100
+"""Timers from which on asyncio looks whether most of them were cancelled."""
 
 
 def run_forever(self: base_events.BaseEventLoop) -> None:
@@ -110,26 +120,31 @@ class _Selector(selectors.BaseSelector):
     def __init__(self, real: selectors.BaseSelector, adoption: Adoption) -> None:
         self._real = real
         self._adoption = adoption
+        self.clock = adoption.world.clock
         self._turns = 0
+        self._count()
         # A real socket may answer soon: it gets a moment, and another after each sign of life.
-        self._hopeful = self._foreign
-        if self._foreign:
+        self._hopeful = self.foreign
+        if self.foreign:
             adoption.world.clock.foreign_sockets = True
 
-    @property
-    def _foreign(self) -> bool:
+    def _count(self) -> None:
+        self.foreign = len(self._real.get_map()) > 1
         """Whether anything but the loop's own pipe is registered."""
-        return len(self._real.get_map()) > 1
+
+    def look(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """What the loop's own pipe says, without waiting."""
+        return self._real.select(0)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         adoption, clock = self._adoption, self._adoption.world.clock
         self._turns += 1
         events = []
         # Signals come through the loop's own pipe, so it is looked at now and then.
-        if self._foreign or not self._turns % 32:
+        if self.foreign or not self._turns % _TURNS:
             events = self._real.select(0)
         if events:
-            self._hopeful = self._foreign
+            self._hopeful = self.foreign
             return events
         if timeout is not None and timeout <= 0:
             return []
@@ -148,10 +163,14 @@ class _Selector(selectors.BaseSelector):
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         self._adoption.world.clock.foreign_sockets = self._hopeful = True
-        return self._real.register(fileobj, events, data)
+        key = self._real.register(fileobj, events, data)
+        self._count()
+        return key
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._real.unregister(fileobj)
+        key = self._real.unregister(fileobj)
+        self._count()
+        return key
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         self._hopeful = True
@@ -193,7 +212,50 @@ class _Virtual(asyncio.SelectorEventLoop):
             # Never: not scheduled at all, so that a wait for nothing else is seen as endless.
             return asyncio.TimerHandle(when, callback, args, self, context)
         # On the microsecond: dust must not decide which of two timers is first.
-        return super().call_at(round(when * 1e6) / 1e6, callback, *args, context=context)
+        when = round(when * 1e6) / 1e6
+        loop: Any = self
+        if loop._debug:
+            return super().call_at(when, callback, *args, context=context)
+        # The same in fewer steps: what idles in the background comes here for every second of a day.
+        loop._check_closed()
+        timer: Any = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(loop._scheduled, timer)
+        timer._scheduled = True
+        return timer
+
+    def _run_once(self) -> None:
+        """Some turns of the loop, as ``BaseEventLoop._run_once`` makes them one by one, as long as
+        nothing but its own timers moves it."""
+        loop: Any = self
+        once: Callable[[], None] = super()._run_once  # type: ignore[misc]  # private, since 3.4
+        selector, scheduled, ready = loop._selector, loop._scheduled, loop._ready
+        if type(selector) is not _Selector or selector.foreign or loop._debug:
+            return once()
+        clock, resolution = selector.clock, loop._clock_resolution
+        for _ in range(_TURNS):
+            while scheduled and scheduled[0]._cancelled:
+                heapq.heappop(scheduled)._scheduled = False
+                loop._timer_cancelled_count -= 1
+            if not ready:
+                ahead = scheduled[0]._when - clock.monotonic() if scheduled else math.inf
+                if ahead > _LONGEST or loop._stopping or (ahead > 0 and not clock.glide(ahead)):
+                    return once()
+            end = clock.monotonic() + resolution
+            while scheduled and scheduled[0]._when < end:
+                due = heapq.heappop(scheduled)
+                due._scheduled = False
+                ready.append(due)
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if not handle._cancelled:
+                    handle._run()
+            if loop._stopping or selector.foreign:
+                return None
+        if len(scheduled) > _MANY:
+            return once()  # it clears those that were cancelled
+        if events := selector.look():
+            loop._process_events(events)
+        return None
 
     def _write_to_self(self) -> None:
         adoption, world = _adoption(self), here()
@@ -205,8 +267,10 @@ class _Virtual(asyncio.SelectorEventLoop):
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
         adoption = _adoption(self)
         place = adoption.world.network.place(host, port) if adoption else None
-        if place is None:
+        if adoption is None or place is None:
             return await super().getaddrinfo(host, port, **options)
+        if adoption.world.network.named(host):
+            await adoption.world.network.look_up_async(place)
         kind = options.get("type") or socket.SOCK_STREAM
         return [
             (socket.AF_INET, kind, socket.IPPROTO_TCP, "", (fake_address(place.host), place.port))
@@ -237,6 +301,8 @@ class _Virtual(asyncio.SelectorEventLoop):
         elif adoption is not None:
             place = adoption.world.network.place(host, port)
             if place is not None:
+                if adoption.world.network.named(host):
+                    await adoption.world.network.look_up_async(place)
                 ending = await adoption.world.network.dial_async(place)
         if adoption is None or place is None:
             return await super().create_connection(

@@ -12,20 +12,25 @@ import errno
 import ipaddress
 import math
 import os
-from collections.abc import Generator
+import socket
+from collections.abc import Generator, Mapping
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from llmroute_sim.carriers.doors import Doors, changes
+from llmroute_sim.carriers.doors import Doors, changes, lacking
 from llmroute_sim.clock import Clock
 from llmroute_sim.history import current_call
-from llmroute_sim.wire import Abort, Address, Door, Wait
+from llmroute_sim.wire import Abort, Address, Door, Exchange, Step, Wait
 
 __all__ = ("Ending", "Line", "Network", "fake_address")
 
 Ending = Abort | None
 """How a dialled connection begins: None, or already ended."""
 
+_LACKING: Mapping[Step, str] = {
+    "handshake": "in memory no TLS is spoken. Serve over TCP with certificates of its own, "
+    "llmroute_sim.carriers.tcp.serve(..., tls=True), and a client meets its real error"
+}
 _FIRST = int(ipaddress.IPv4Address("127.77.0.1"))
 _address_of: dict[str, str] = {}
 _host_at: dict[str, str] = {}
@@ -64,10 +69,12 @@ class Network:
         self.door = Doors(door)
         self.clock = clock
         self._lines: WeakKeyDictionary[Line, Door] = WeakKeyDictionary()
+        lacking(door, _LACKING)
         self._listen(door)
 
     def begin(self, door: Door) -> None:
         """A world begins beside the first."""
+        lacking(door, _LACKING)
         self.door.add(door)
         self._listen(door)
 
@@ -125,6 +132,22 @@ class Network:
 
     # -- dialling
 
+    @staticmethod
+    def named(host: object) -> bool:
+        """Whether a client that dials this gives a name, which has to be looked up first."""
+        text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+        return text not in _host_at and not _is_number(text)
+
+    def look_up(self, address: Address) -> None:
+        """Look a name up, blocking, as long as it takes. Raises ``socket.gaierror``."""
+        for seconds in self._looking_up(address):
+            self.clock.block(self.clock.waiter(), seconds)
+
+    async def look_up_async(self, address: Address) -> None:
+        """The same in a coroutine."""
+        for seconds in self._looking_up(address):
+            await _pause(seconds)
+
     def dial(self, address: Address, timeout: float | None) -> Ending:
         """Dial, blocking. Raises what the operating system would: ``TimeoutError``,
         ``ConnectionRefusedError``."""
@@ -149,14 +172,16 @@ class Network:
         dialling = self._dialling(address)
         try:
             for seconds in dialling:
-                if math.isinf(seconds):
-                    await asyncio.get_running_loop().create_future()
-                await asyncio.sleep(seconds)
+                await _pause(seconds)
         except _Answer as answer:
             return answer.ending
         finally:
             dialling.close()
         return None
+
+    def _looking_up(self, address: Address) -> Generator[float, None, None]:
+        if self.door.knows(address.host):
+            yield from _waits(self.door.resolve(address, current_call()))
 
     def _dialling(self, address: Address) -> Generator[float, None, None]:
         call = current_call()
@@ -167,20 +192,32 @@ class Network:
                 f"{os.strerror(errno.ECONNREFUSED)}: {address.host}:{address.port} is not "
                 "simulated, and nothing leaves this machine",
             )
-        exchange = self.door.connect(address, call)
-        try:
-            for event in exchange:
-                match event:
-                    case Wait(seconds=seconds):
-                        yield seconds
-                    case Abort(kind="refused"):
-                        raise ConnectionRefusedError(
-                            errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)
-                        )
-                    case Abort():
-                        raise _Answer(event)
-        finally:
-            exchange.close()
+        yield from _waits(self.door.connect(address, call))
+
+
+def _waits(exchange: Exchange) -> Generator[float, None, None]:
+    """How long each wait is before a connection stands; raises what ends it."""
+    try:
+        for event in exchange:
+            match event:
+                case Wait(seconds=seconds):
+                    yield seconds
+                case Abort(kind="no-name"):
+                    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+                case Abort(kind="refused"):
+                    raise ConnectionRefusedError(
+                        errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)
+                    )
+                case Abort():
+                    raise _Answer(event)
+    finally:
+        exchange.close()
+
+
+async def _pause(seconds: float) -> None:
+    if math.isinf(seconds):
+        await asyncio.get_running_loop().create_future()
+    await asyncio.sleep(seconds)
 
 
 class _Answer(Exception):
@@ -193,8 +230,16 @@ class _Answer(Exception):
 def _is_loopback(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    if not _is_number(name):
+        return False
+    found = ipaddress.ip_address(name.partition("%")[0])
+    return found.is_loopback or found.is_unspecified
+
+
+def _is_number(name: str) -> bool:
+    """Whether a host is given as an address."""
     try:
-        found = ipaddress.ip_address(name.partition("%")[0])
+        ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
         return False
-    return found.is_loopback or found.is_unspecified
+    return True

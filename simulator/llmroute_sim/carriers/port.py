@@ -7,9 +7,13 @@ import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
-__all__ = ("Port", "PortError", "loopback")
+__all__ = ("Greet", "Port", "PortError", "loopback")
+
+Greet: TypeAlias = Callable[[Callable[[], asyncio.Protocol], socket.socket], Awaitable[None]]
+"""Brings an accepted connection to the protocol that is to have it, or ends it."""
 
 _BACKLOG = 1024
 _RESPITE = 0.1
@@ -39,6 +43,7 @@ class Port:
         self.arriving: set[asyncio.Task[object]] = set()
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._greet: Greet | None = None
 
     @property
     def open(self) -> bool:
@@ -58,8 +63,8 @@ class Port:
             raise self._error(error) from error
         self.port = self._socket.getsockname()[1]
 
-    def listen(self, accept: Callable[[], asyncio.Protocol]) -> None:
-        """Accept connections from now on, on the running loop.
+    def listen(self, accept: Callable[[], asyncio.Protocol], greet: Greet | None = None) -> None:
+        """Accept connections from now on, on the running loop; ``greet`` makes each safe before.
 
         Raises :class:`PortError` if somebody else does.
         """
@@ -69,6 +74,7 @@ class Port:
         except OSError as error:
             raise self._error(error) from error
         self._loop = asyncio.get_running_loop()
+        self._greet = greet
         self._loop.add_reader(self._socket, self._accept, accept)
 
     def refuse(self) -> None:
@@ -107,7 +113,10 @@ class Port:
             self._loop.add_reader(self._socket, self._accept, accept)
 
     async def _arrive(self, accept: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
-        await asyncio.get_running_loop().connect_accepted_socket(accept, sock)
+        if self._greet is not None:
+            await self._greet(accept, sock)
+        else:
+            await asyncio.get_running_loop().connect_accepted_socket(accept, sock)
 
     def _error(self, error: OSError) -> PortError:
         number = error.errno or 0

@@ -11,7 +11,8 @@ What this carrier cannot do, and does not pretend to:
   refuses, and nobody sees such an attempt, so it is in no history. On the shared port, or with a
   door that cannot foretell, a refusal is performed as a reset, and is in the history.
 * Silence before a connection stands is performed as silence after the request, for the same reason.
-* Names are not resolved and no TLS is spoken: faults of those stages have no form here.
+* Names are not looked up, and TLS is spoken only where it is asked for, by listeners of their own.
+  A door that asks for it (``lack``) is told so, and lets no such fault loose.
 
 Only loopback addresses are bound.
 """
@@ -20,20 +21,27 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from llmroute_sim.carriers.accepted import Accepted, Pace
+from llmroute_sim.carriers.certificates import Certificates, NoTLS, secured
+from llmroute_sim.carriers.doors import lacking
 from llmroute_sim.carriers.doorstep import Doorstep, check_paths
-from llmroute_sim.carriers.port import Port, PortError, loopback
-from llmroute_sim.wire import Address, Door
+from llmroute_sim.carriers.port import Greet, Port, PortError, loopback
+from llmroute_sim.wire import Address, Door, Exchange, Step
 
-__all__ = ("Foretelling", "PortError", "TCPCarrier", "serve")
+__all__ = ("Foretelling", "NoTLS", "PortError", "TCPCarrier", "serve")
 
 _SHARED = Address("shared port", 0)
+_LACKING: Mapping[Step, str] = {
+    "name": "a program that is given a base URL looks up no name of the provider's",
+    "handshake": "no TLS is spoken here. Serve with tls=True, and with listeners of their own",
+}
 _POLL = 0.02
 """Seconds between two looks at whether an address has begun or ceased to refuse."""
 
@@ -54,6 +62,7 @@ def serve(
     port: int = 0,
     paths: Mapping[str, Address] | None = None,
     listeners: Iterable[Address] | Mapping[Address, int] = (),
+    tls: bool | Certificates = False,
     time_scale: float = 1.0,
     segment_gap: float = 0.0,
 ) -> TCPCarrier:
@@ -61,11 +70,13 @@ def serve(
 
     ``paths`` maps the first segment of a path on the shared ``port`` to a simulated address.
     ``listeners`` are addresses that get a port of their own, any free one unless it is given.
-    Port 0 is any free one. ``time_scale`` multiplies every wait; ``segment_gap`` (seconds) keeps
+    Port 0 is any free one. With ``tls`` the listeners speak TLS, with certificates whose authority is
+    :attr:`TCPCarrier.authority` (new ones, unless they are given); the shared port never does. ``time_scale`` multiplies every wait; ``segment_gap`` (seconds) keeps
     segments apart so that the client reads them one by one, else those of one turn are one write.
 
-    Raises ``ValueError`` for a host that is not loopback, and on entering :class:`PortError`
-    for a port that is taken.
+    Raises ``ValueError`` for a host that is not loopback and for a fault at large that has no form
+    here, :class:`NoTLS` if trustme is needed and not installed, and on entering :class:`PortError` for
+    a port that is taken.
     """
     return TCPCarrier(
         door,
@@ -75,6 +86,7 @@ def serve(
         listeners=dict(listeners)
         if isinstance(listeners, Mapping)
         else dict.fromkeys(listeners, 0),
+        certificates=Certificates() if tls is True else tls or None,
         pace=Pace(time_scale, segment_gap),
     )
 
@@ -90,6 +102,7 @@ class TCPCarrier:
         port: int,
         paths: Mapping[str, Address],
         listeners: Mapping[Address, int],
+        certificates: Certificates | None,
         pace: Pace,
     ) -> None:
         check_paths(paths)
@@ -99,6 +112,8 @@ class TCPCarrier:
             if not door.knows(address.host):
                 raise ValueError(f"{address.host} cannot be served: it is not simulated")
         self.host = loopback(host)
+        lacking(door, _LACKING if certificates is None else {"name": _LACKING["name"]})
+        self._certificates = certificates
         self._door = door
         self._pace = pace
         self._peers: set[Accepted] = set()
@@ -128,16 +143,24 @@ class TCPCarrier:
         """
         if isinstance(at, Address):
             if at in self._own:
-                return self._base(self._own[at].port)
+                scheme = "http" if self._certificates is None else "https"
+                return self._base(self._own[at].port, scheme)
             at = next((name for name, address in self._paths.items() if address == at), at.host)
         if at not in self._paths:
             known = [f"/{name}" for name in self._paths] + [a.host for a in self._own]
             raise KeyError(f"{at!r} is not served here; there are {', '.join(known)}")
         return f"{self._base(self.port)}/{at}"
 
-    def _base(self, port: int) -> str:
+    @property
+    def authority(self) -> str:
+        """The certificate (PEM) of the authority that a client must trust to be served by TLS."""
+        if self._certificates is None:
+            raise ValueError("this server speaks no TLS: it was given no tls=True")
+        return self._certificates.authority
+
+    def _base(self, port: int, scheme: str = "http") -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{port}"
+        return f"{scheme}://{host}:{port}"
 
     # -- running
 
@@ -228,6 +251,9 @@ class TCPCarrier:
         self._loop = None
         for listener in self._listeners:
             listener.close()
+            if self._certificates is not None:
+                for task in listener.arriving:
+                    task.cancel()  # a handshake may be meant never to end
             await asyncio.gather(*listener.arriving, return_exceptions=True)
         for peer in list(self._peers):
             peer.drop()
@@ -241,6 +267,19 @@ class TCPCarrier:
         door = Doorstep(self._door, paths)
         answered = self._settle if self._oracle is not None else None
         return Accepted(door, address, self._pace, self._peers, answered)
+
+    def _greet(self, address: Address) -> Greet | None:
+        """How a connection to a listener is made safe before it is accepted, if it is."""
+        if self._certificates is None:
+            return None
+        context = functools.partial(self._certificates.context, address.host)
+
+        def greet(accept: Callable[[], asyncio.Protocol], sock: socket.socket) -> Awaitable[None]:
+            handshake = getattr(self._door, "handshake", None)
+            exchange = _nothing() if handshake is None else handshake(address, None)
+            return secured(sock, accept, exchange, context, self._pace.scale)
+
+        return greet
 
     # -- refusing
 
@@ -257,7 +296,9 @@ class TCPCarrier:
                     if peer.address == address and peer.idle:
                         peer.hang_up()
             elif not refuses and not listener.open:
-                listener.listen(functools.partial(self._accept, address, None))
+                listener.listen(
+                    functools.partial(self._accept, address, None), self._greet(address)
+                )
 
     async def _settled(self) -> None:
         self._settle()
@@ -266,3 +307,8 @@ class TCPCarrier:
         if self._loop is not None and self._oracle is not None:
             self._settle()
             self._loop.call_later(_POLL, self._poll)
+
+
+def _nothing() -> Exchange:
+    """A door that has no say in TLS."""
+    yield from ()
