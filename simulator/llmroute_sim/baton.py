@@ -204,6 +204,17 @@ class Baton:
                     self._give(other)
 
     @property
+    def alone(self) -> bool:
+        """Whether the running thread holds the baton, and nobody else can run or wants it."""
+        holder = self._holder
+        return (
+            holder is not None
+            and not self._ready
+            and holder.doom is None
+            and holder.ident == threading.get_ident()
+        )
+
+    @property
     def anyone_astray(self) -> bool:
         """Whether some strand runs, or waits, where nobody sees it."""
         return bool(self._astray())

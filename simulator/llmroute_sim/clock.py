@@ -149,6 +149,21 @@ class Clock:
             if timer is not None:
                 timer.cancel()
 
+    def glide(self, seconds: float) -> bool:
+        """Let time pass at once, where nothing of the world happens meanwhile: what :meth:`block` does
+        with a wait that nobody ends, for a fraction of its price. False where that is not sure; then
+        nothing was done."""
+        if not self.baton.alone:
+            return False
+        when, heap = self._moment(seconds), self._heap
+        if when > self._end or (heap and heap[0][0] <= when):
+            return False
+        for horizon in self._horizons:
+            if horizon.when <= when:
+                return False
+        self._move(when)
+        return True
+
     def horizon_at(self, seconds_from_now: float) -> Horizon:
         """A context within which the running thread or task may wait so many seconds at most.
 
@@ -279,24 +294,29 @@ class Clock:
 
 
 class RealClock:
-    """Time as it is, for foreign processes."""
+    """Time as it is, for foreign processes, or faster: one of its seconds takes ``scale`` real ones."""
 
-    description = "real"
-
-    def __init__(self) -> None:
+    def __init__(self, scale: float = 1.0) -> None:
+        self._scale = scale
         self._began = Real.monotonic()
+        self._dawn = datetime.now(UTC)
+
+    @property
+    def description(self) -> str:
+        """``real``, with how much faster or slower than real where it is."""
+        return "real" if self._scale == 1 else f"real x{1 / self._scale:g}"
 
     def now(self) -> float:
         """Seconds since this clock began, to the microsecond."""
-        return round(Real.monotonic() - self._began, 6)
+        return round((Real.monotonic() - self._began) / self._scale, 6)
 
     def wall(self) -> datetime:
-        """The date and time, UTC."""
-        return datetime.now(UTC)
+        """The date and time, UTC; as it was when this clock began, and on from there."""
+        return self._dawn + timedelta(seconds=self.now())
 
     def sleep(self, seconds: float) -> None:
         """Wait, really."""
-        Real.sleep(max(0.0, seconds))
+        Real.sleep(max(0.0, seconds * self._scale))
 
 
 def _nanoseconds(seconds: float) -> int:

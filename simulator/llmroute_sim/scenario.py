@@ -1,48 +1,46 @@
 """Scenarios: incidents on a timeline, a workload of calls, a seed.
 
-A scenario file is TOML. One that names real places is a scenario as it stands; a shipped one names
+A scenario file is TOML, or JSON with the same keys. One that names real places is a scenario as it stands; a shipped one names
 roles (``target``, ``next``) and numbers (``"= cooldown - 1"``), which each promise fills in with
 what its configuration says.
 """
 
 from __future__ import annotations
 
-import ast
-import operator
+import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
+from llmroute_sim import sense
 from llmroute_sim.incidents import Incident
+from llmroute_sim.logs import recorded
 from llmroute_sim.names import Unknown
 from llmroute_sim.prompt import Usage
+from llmroute_sim.reading import (
+    ENTRIES,
+    MODES,
+    ROLES,
+    STIMULI,
+    Check,
+    ask_of,
+    count,
+    incident_of,
+    number,
+    read,
+    several,
+    spelled,
+    truth,
+)
+from llmroute_sim.reading import text as said
+from llmroute_sim.sums import NUMBERS, filled, named
+from llmroute_sim.workload import Ask
 
-__all__ = ("Ask", "Scenario", "Template", "load", "shipped")
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One line of a workload.
-
-    ``times`` calls, the first at ``at`` (virtual seconds; None: when what came before is answered),
-    then one every ``every`` seconds or, if 0, one after the other; with ``together`` so many at the
-    same moment. Calls with the same ``question`` ask the same; without one each asks something new.
-    ``options`` go into the request (``temperature``, ``max_tokens``, ``system``...), ``tokens`` is
-    about how long the prompt is, ``stream`` None leaves the choice to who runs the scenario.
-    """
-
-    at: float | None = None
-    times: int = 1
-    every: float = 0.0
-    together: int = 1
-    question: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    tokens: int | None = None
-    stream: bool | None = None
+__all__ = ("Ask", "Library", "Scenario", "Template", "load", "shipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,8 @@ class Scenario:
     ``modes`` (json, stream) and ``entries`` (chat, embeddings) in which it makes sense. ``bills`` is
     what every answer is charged for, if not for what it really has. ``stimulus`` names what makes
     the scenario one: without its ``incidents``, its ``repeats`` (equal questions) or its ``spend``
-    (stated bills) it must prove nothing.
+    (stated bills) it must prove nothing. ``one_way`` is for a long one: it is played through the first
+    way in that a configuration has, not through all.
     """
 
     name: str
@@ -70,6 +69,7 @@ class Scenario:
     first_token: float = 0.4
     per_token: float = 0.02
     seed: int = 0
+    one_way: bool = False
 
     def calmed(self) -> Scenario:
         """The same without its stimulus."""
@@ -81,6 +81,27 @@ class Scenario:
             case _:
                 return replace(self, bills=None)
 
+    @classmethod
+    def parse(cls, text: str, name: str = "scenario") -> Scenario:
+        """Read a scenario that leaves nothing open, in TOML. Raises ``ValueError`` as :func:`load`."""
+        return load(name, text).bind()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Shown by Hypothesis and IPython as the file that would hold it, read."""
+        from llmroute_sim.writing import toml
+
+        try:
+            text = toml(self)
+        except ValueError:
+            printer.text(repr(self))
+            return
+        with printer.group(4, "Scenario.parse(r'''"):
+            for line in text.splitlines():
+                printer.break_()
+                printer.text(line)
+        printer.break_()
+        printer.text("''')")
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -91,8 +112,12 @@ class Template:
 
     @property
     def tests(self) -> tuple[str, ...]:
-        """The contracts that it can try."""
+        """The contracts that it names as those that it can try."""
         return tuple(self.entry.get("tests", ()))
+
+    def tries(self, contract: str) -> bool:
+        """Whether it can try a contract. One that names none, not even none at all, may try any."""
+        return "tests" not in self.entry or contract in self.tests
 
     @property
     def title(self) -> str:
@@ -105,9 +130,19 @@ class Template:
         return str(self.entry.get("good", ""))
 
     @property
+    def source(self) -> str:
+        """Where that was seen."""
+        return str(self.entry.get("source", ""))
+
+    @property
     def needs(self) -> frozenset[str]:
         """The roles and numbers that have to be filled in."""
         return frozenset(_names(self.entry))
+
+    @property
+    def default(self) -> bool:
+        """Whether it is played unless told otherwise: a shipped one that is in no folder."""
+        return "/" not in self.name
 
     def bind(
         self,
@@ -115,175 +150,156 @@ class Template:
         numbers: Mapping[str, float] | None = None,
     ) -> Scenario:
         """Fill in places and numbers. Raises ``ValueError`` with the key that is wrong."""
-        entry = _filled(self.entry, numbers or {})
-        try:
-            return _read(self.name, entry, roles or {})
-        except Unknown:
-            raise
-        except (TypeError, KeyError) as error:
-            raise ValueError(str(error)) from error
+        return _scenario(self.name, filled(self.entry, numbers or {}), roles or {})
+
+    def tried(self) -> Scenario:
+        """Filled in with what stands in for its roles and numbers, to see whether all is right with it.
+        Raises ``ValueError`` with the key that is wrong."""
+        roles = {role: (f"{role}.example",) for role in ROLES}
+        return self.bind(roles, NUMBERS)
 
 
-def load(name: str, text: str) -> Template:
-    """Read a scenario file. Raises ``ValueError`` (``Unknown``, ``TOMLDecodeError``) with what is
-    wrong; incidents are only known to be right when the template is bound."""
-    entry = tomllib.loads(text)
+def load(file: str, text: str, folder: Traversable | None = None) -> Template:
+    """Read a scenario file: JSON if that is how its name ends, else TOML. ``folder`` is where the logs
+    are that it replays.
+
+    Raises ``ValueError`` (``Unknown``, ``TOMLDecodeError``, ``JSONDecodeError``) with what is wrong;
+    incidents are only known to be right when the template is bound.
+    """
+    entry = json.loads(text) if file.endswith(".json") else tomllib.loads(text)
+    if not isinstance(entry, dict):
+        raise ValueError("a scenario is a table")
     for key in entry:
-        if key not in _KEYS:
+        if spelled(key) not in _KEYS:
             raise Unknown("key of a scenario", key, _KEYS)
-    return Template(name, entry)
+    for name in sorted(_names(entry) - {*ROLES, *NUMBERS}):
+        raise Unknown("number", name, NUMBERS)
+    return Template(file, _with_logs(entry, folder))
+
+
+def _with_logs(entry: dict[str, Any], folder: Traversable | None) -> dict[str, Any]:
+    """A scenario in which what its logs hold stands in place of their names."""
+    asks = entry.get("ask")
+    if folder is None or not isinstance(asks, list):
+        return entry
+    return {**entry, "ask": [_with_log(ask, n, folder) for n, ask in enumerate(asks)]}
+
+
+def _with_log(ask: Any, number: int, folder: Traversable) -> Any:
+    if not isinstance(ask, dict) or not isinstance(ask.get("log"), str):
+        return ask
+    name = ask["log"]
+    try:
+        return {**ask, "log": recorded(name, folder.joinpath(name).read_text("utf-8"))}
+    except (OSError, UnicodeDecodeError):
+        there = sorted(one.name for one in folder.iterdir() if one.name.endswith(".jsonl"))
+        raise Unknown(f"log in ask[{number}].log", name, there) from None
+
+
+class Library(Mapping[str, Template]):
+    """Every shipped scenario by its name: ``outage-500``, or with the folder that it is in,
+    ``stories/long-suspension``. The folder may be left out where only one has such a file. Read when
+    they are asked for."""
+
+    def __init__(self, folder: Traversable) -> None:
+        self._files = dict(sorted(_files(folder), key=lambda found: ("/" in found[0], found[0])))
+        self._short = {name.rpartition("/")[2]: name for name in reversed(self._files)}
+        self._read: dict[str, Template] = {}
+
+    @property
+    def default(self) -> tuple[str, ...]:
+        """The names of those that are played unless told otherwise."""
+        return tuple(name for name in self._files if "/" not in name)
+
+    def full_name(self, name: str) -> str:
+        """A name with its folder. Raises ``KeyError``."""
+        return name if name in self._files else self._short[name]
+
+    def __getitem__(self, name: str) -> Template:
+        full = self.full_name(name)
+        if full not in self._read:
+            self._read[full] = load(full, self._files[full].read_text("utf-8"))
+        return self._read[full]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files or name in self._short
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _files(folder: Traversable, path: str = "") -> Iterator[tuple[str, Traversable]]:
+    for item in folder.iterdir():
+        if item.is_dir():
+            yield from _files(item, f"{path}{item.name}/")
+        elif item.name.endswith(".toml"):
+            yield f"{path}{item.name.removesuffix('.toml')}", item
 
 
 @cache
-def shipped() -> Mapping[str, Template]:
-    """Every shipped scenario by its name."""
-    folder = files("llmroute_data").joinpath("scenarios")
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".toml"))
-    return {
-        name.removesuffix(".toml"): load(
-            name.removesuffix(".toml"), folder.joinpath(name).read_text("utf-8")
-        )
-        for name in names
-    }
+def shipped() -> Library:
+    """Every shipped scenario by its name. Those in no folder are played unless told otherwise."""
+    return Library(files("llmroute_data").joinpath("scenarios"))
 
 
-_KEYS = (
-    "title", "good", "source", "tests", "modes", "entries", "stimulus", "incident", "ask", "bills",
-    "first-token", "per-token", "seed",
-)  # fmt: skip
-_ASK_KEYS = (
-    "at",
-    "times",
-    "every",
-    "together",
-    "question",
-    "options",
-    "labels",
-    "tokens",
-    "stream",
-)
-_ROLES = frozenset({"target", "next", "others"})
-_MODES = ("json", "stream")
-_ENTRIES = ("chat", "embeddings")
-_BILLS = ("input", "output")
-_STIMULI = ("incidents", "repeats", "spend")
+# -- tables
 
-
-def _read(name: str, entry: Mapping[str, Any], roles: Mapping[str, Sequence[str]]) -> Scenario:
-    stimulus = entry.get("stimulus", "incidents")
-    if stimulus not in _STIMULI:
-        raise Unknown("stimulus", str(stimulus), _STIMULI)
-    incidents = tuple(
-        _placed(number, incident, roles)
-        for number, incident in enumerate(entry.get("incident", ()))
-    )
-    asks = tuple(_ask(number, ask) for number, ask in enumerate(entry.get("ask", ({},))))
-    bills = entry.get("bills")
-    for key, allowed in (("modes", _MODES), ("entries", _ENTRIES), ("bills", _BILLS)):
-        for value in entry.get(key) or ():
-            if value not in allowed:
-                raise Unknown(f"one of {key}", str(value), allowed)
-    return Scenario(
-        name,
-        entry.get("title", ""),
-        entry.get("good", ""),
-        entry.get("source", ""),
-        tuple(entry.get("tests", ())),
-        tuple(entry.get("modes", ("json", "stream"))),
-        tuple(entry.get("entries", ("chat", "embeddings"))),
-        stimulus,
-        incidents,
-        asks,
-        None if bills is None else Usage(int(bills.get("input", 0)), int(bills.get("output", 0))),
-        float(entry.get("first-token", 0.4)),
-        float(entry.get("per-token", 0.02)),
-        int(entry.get("seed", 0)),
-    )
-
-
-def _placed(number: int, entry: Mapping[str, Any], roles: Mapping[str, Sequence[str]]) -> Incident:
-    at = entry.get("at", "*")
-    places = [at] if isinstance(at, str) else list(at)
-    filled = [place for name in places for place in roles.get(name, [name])]
-    try:
-        return Incident.read({**entry, "at": filled})
-    except ValueError as error:
-        raise ValueError(f"incident[{number}]: {error}") from error
-
-
-def _ask(number: int, entry: Mapping[str, Any]) -> Ask:
-    for key in entry:
-        if key not in _ASK_KEYS:
-            raise Unknown(f"key of ask[{number}]", key, _ASK_KEYS)
-    settings = dict(entry)
-    for key in ("times", "together", "tokens"):
-        if key in settings:
-            settings[key] = int(settings[key])
-            if settings[key] < 1:
-                raise ValueError(f"ask[{number}]: {key} = {settings[key]} asks nothing")
-    for key in ("at", "every"):
-        if key in settings:
-            settings[key] = float(settings[key])
-    return Ask(**settings)
-
-
-# -- numbers that a promise fills in: "= cooldown - 1"
-
-_OPERATIONS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+_SCENARIO: Mapping[str, Check] = {
+    "title": said,
+    "good": said,
+    "source": said,
+    "tests": several("tests"),
+    "modes": several("modes", MODES),
+    "entries": several("entries", ENTRIES),
+    "stimulus": said,
+    "first-token": number(),
+    "per-token": number(),
+    "seed": count(0),
+    "one-way": truth,
 }
+_KEYS = (*_SCENARIO, "incident", "ask", "bills")
+_BILLS: Mapping[str, Check] = {"input": count(0), "output": count(0)}
+
+
+def _scenario(name: str, entry: Mapping[str, Any], roles: Mapping[str, Sequence[str]]) -> Scenario:
+    plain = {key: value for key, value in entry.items() if spelled(key) in _SCENARIO}
+    settings = {k.replace("-", "_"): v for k, v in read(plain, _SCENARIO, "a scenario").items()}
+    stimulus = settings.get("stimulus", "incidents")
+    if stimulus not in STIMULI:
+        raise Unknown("stimulus", stimulus, STIMULI)
+    incidents = [
+        incident_of(one, f"incident[{n}]", roles)
+        for n, one in enumerate(_tables(entry, "incident", ()))
+    ]
+    asks = tuple(ask_of(one, f"ask[{n}]") for n, one in enumerate(_tables(entry, "ask", ({},))))
+    sense.check(incidents, asks if "ask" in entry else None)
+    bills = entry.get("bills")
+    if bills is not None:
+        bills = Usage(**{"input": 0, "output": 0, **read(bills, _BILLS, "bills", "bills")})
+    found = tuple(incident for incident, _ in incidents if incident.at)
+    return Scenario(name, incidents=found, asks=asks, bills=bills, **settings)
+
+
+def _tables(entry: Mapping[str, Any], key: str, default: Sequence[Any]) -> Sequence[Any]:
+    found = entry.get(key, default)
+    if not isinstance(found, list | tuple):
+        raise ValueError(f"{key} is not a list of tables: write [[{key}]]")
+    return found
 
 
 def _names(value: Any) -> set[str]:
     """The roles and the names of numbers in a template."""
     match value:
-        case str() if value.startswith("="):
-            return {
-                node.id
-                for node in ast.walk(ast.parse(value[1:].strip(), mode="eval"))
-                if isinstance(node, ast.Name)
-            }
+        case str():
+            return named(value)
         case Mapping():
-            roles = value.get("at")
-            found = (
-                {roles}
-                if isinstance(roles, str)
-                else set(roles or ())
-                if isinstance(roles, list)
-                else set()
-            )
-            return (found & _ROLES).union(*map(_names, value.values()))
-        case list():
+            at = value.get("at")
+            places = {at} if isinstance(at, str) else set(at) if isinstance(at, list) else set()
+            return (places & set(ROLES)).union(*map(_names, value.values()))
+        case list() | tuple():
             return set().union(*map(_names, value))
         case _:
             return set()
-
-
-def _filled(value: Any, numbers: Mapping[str, float]) -> Any:
-    match value:
-        case str() if value.startswith("="):
-            result = _value(ast.parse(value[1:].strip(), mode="eval").body, numbers)
-            return int(result) if float(result).is_integer() else float(result)
-        case Mapping():
-            return {key: _filled(inner, numbers) for key, inner in value.items()}
-        case list():
-            return [_filled(inner, numbers) for inner in value]
-        case _:
-            return value
-
-
-def _value(node: ast.expr, numbers: Mapping[str, float]) -> float:
-    match node:
-        case ast.Constant(value=int() | float() as number):
-            return number
-        case ast.Name(id=name) if name in numbers:
-            return numbers[name]
-        case ast.Name(id=name):
-            raise Unknown("number", name, numbers)
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATIONS:
-            return _OPERATIONS[type(op)](_value(left, numbers), _value(right, numbers))
-        case _:
-            raise ValueError(f"{ast.unparse(node)!r} is not a sum of numbers and names")

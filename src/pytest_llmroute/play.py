@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
 import random
@@ -15,8 +16,9 @@ from llmroute_sim.carriers.memory import in_memory
 from llmroute_sim.clock import Clock, Stuck
 from llmroute_sim.history import Attempt, History
 from llmroute_sim.horizon import Horizon
-from llmroute_sim.scenario import Ask, Scenario
+from llmroute_sim.scenario import Scenario
 from llmroute_sim.simulator import Pace, Simulator
+from llmroute_sim.workload import Turn, perform
 from pytest_llmroute.ask import CALL_HORIZON, Pen
 from pytest_llmroute.routers import Entry, Question, Router, RoutingConfig
 
@@ -24,6 +26,9 @@ __all__ = ("Cell", "play")
 
 _SETTLE = 1.0
 """Virtual seconds that a router has for what it does behind its caller's back."""
+
+_CROWD = 512
+"""Blocking calls that may be under way at the same time."""
 
 _RUNAWAY = 60
 """Attempts after which a call counts as one that never ends."""
@@ -47,8 +52,9 @@ class Cell:
 
     @property
     def seed(self) -> int:
-        """Depends on the scenario's seed and on what the cell is, on nothing around it."""
-        text = f"{self.scenario.seed}\x1f{self.id}".encode()
+        """Depends on the scenario's seed and on what the cell is, on nothing around it: wherever a
+        project is checked out, it is the same."""
+        text = f"{self.scenario.seed}\x1f{self.id.partition('/')[2]}".encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest())
 
 
@@ -67,8 +73,11 @@ def play(cell: Cell) -> History:
     with ExitStack() as stack:
         stack.enter_context(_variables(cell.config.environment))
         stack.enter_context(_chance(cell.seed))
+        stack.enter_context(_swept())
         stack.enter_context(in_memory(simulator, clock))
-        asyncio.run(stage.workload())
+        # Not whatever loop is the fashion of this process.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(stage.workload())
     simulator.history.clock = clock.description
     return simulator.history
 
@@ -81,7 +90,6 @@ class _Stage:
         self._clock = clock
         self._pen = Pen(history, clock)
         self._horizons: dict[str, Horizon] = {}
-        self._number = 0
 
     def count(self, attempt: Attempt) -> None:
         """End a call that has made so many attempts that it would go on for ever."""
@@ -98,50 +106,44 @@ class _Stage:
 
     async def workload(self) -> None:
         """Make the router and ask it all that the scenario asks."""
-        async with self._cell.config.open() as router:
-            with ThreadPoolExecutor(max_workers=64) as pool:
-                for line, ask in enumerate(self._cell.scenario.asks):
-                    await self._asked(router, pool, line, ask)
+        cell = self._cell
+        async with cell.config.open() as router:
+            with ThreadPoolExecutor(max_workers=_CROWD) as pool:
+                await perform(
+                    cell.scenario.asks,
+                    self._clock,
+                    cell.scenario.seed,
+                    lambda turn: self._call(router, pool, turn),
+                )
             await asyncio.sleep(_SETTLE)
 
-    async def _asked(self, router: Router, pool: ThreadPoolExecutor, line: int, ask: Ask) -> None:
-        clock, due = self._clock, ask.at
-        for _ in range(ask.times):
-            if due is not None and due > clock.now():
-                await asyncio.sleep(due - clock.now())
-            due = clock.now() + ask.every
-            calls = []
-            for _ in range(ask.together):
-                name = ask.question or f"{line}.{self._number}"
-                self._number += 1
-                calls.append(self._call(router, pool, _question(self._cell, ask, name), ask.labels))
-            await asyncio.gather(*calls)
+    async def _call(self, router: Router, pool: ThreadPoolExecutor, turn: Turn) -> str | None:
+        """One call, and what was answered. What it raises is in the history; the workload goes on."""
+        try:
+            return await self._asked(router, pool, turn)
+        finally:
+            gc.collect(1)
 
-    async def _call(
-        self,
-        router: Router,
-        pool: ThreadPoolExecutor,
-        question: Question,
-        labels: Mapping[str, str],
-    ) -> None:
-        """One call. What it raises is in the history; the workload goes on."""
-        about = self._pen.about(question, labels)
+    async def _asked(self, router: Router, pool: ThreadPoolExecutor, turn: Turn) -> str | None:
+        question = _question(self._cell, turn)
+        about = self._pen.about(question, turn.labels)
 
-        def blocking() -> None:
+        def blocking() -> str | None:
             try:
                 with self._pen.writing(**about) as (call, reply), self._bound(call.id):
                     router.ask(question, reply)
             except (Exception, Stuck):
-                return
+                return None
+            return None if reply.left else reply.text
 
         if question.entry.sync:
-            await asyncio.get_running_loop().run_in_executor(pool, blocking)
-            return
+            return await asyncio.get_running_loop().run_in_executor(pool, blocking)
         try:
             with self._pen.writing(**about) as (call, reply), self._bound(call.id):
                 await router.aask(question, reply)
         except (Exception, Stuck):
-            return
+            return None
+        return None if reply.left else reply.text
 
     @contextmanager
     def _bound(self, call: str) -> Iterator[None]:
@@ -154,14 +156,11 @@ class _Stage:
                 del self._horizons[call]
 
 
-def _question(cell: Cell, ask: Ask, name: str) -> Question:
+def _question(cell: Cell, turn: Turn) -> Question:
     entry = cell.entry
-    if ask.stream is not None and entry.api == "chat":
-        entry = replace(entry, stream=ask.stream)
-    text = f"Question {name}: say something in one line."
-    if ask.tokens is not None:
-        text += " word" * max(0, ask.tokens - 12)
-    return Question(entry, cell.group, text, ask.options)
+    if turn.stream is not None and entry.api == "chat":
+        entry = replace(entry, stream=turn.stream)
+    return Question(entry, cell.group, turn.text, turn.options, turn.past, turn.leave_after)
 
 
 @contextmanager
@@ -187,3 +186,26 @@ def _chance(seed: int) -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
+
+
+@contextmanager
+def _swept() -> Iterator[None]:
+    """Garbage is collected after each call and at no other time.
+
+    A router that drops a stream instead of closing it has it closed by the collector: in the middle
+    of another request, say, whose connection pool waits for itself from then on. When that would
+    happen depends on all that the process has ever allocated, which no seed decides.
+    """
+    was = gc.isenabled()
+    fresh = not gc.get_freeze_count()
+    gc.disable()
+    gc.collect()
+    if fresh:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if fresh:
+            gc.unfreeze()
+        if was:
+            gc.enable()

@@ -18,21 +18,28 @@ __all__ = ("Choice", "Player", "Result", "Trial", "judged", "trials")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What part of the whole is asked for: scenarios and contracts by name (empty: all), policy
-    promises too or not, and the seed. ``own`` are scenarios that are not shipped; one that names no
-    contracts tries all."""
+    """What part of the whole is asked for: scenarios and contracts by name (empty: all, of the
+    scenarios those that are played by default), policy promises too or not, and the seed. ``own``
+    are scenarios that are not shipped; one that names no contracts tries all. ``full`` means every
+    scenario of the library."""
 
     scenarios: tuple[str, ...] = ()
     contracts: tuple[str, ...] = ()
     policy: bool = False
     seed: int = 0
     own: tuple[Template, ...] = ()
+    full: bool = False
 
     @property
     def templates(self) -> tuple[Template, ...]:
         """The scenarios that are asked for."""
-        asked = self.scenarios or (() if self.own else tuple(shipped()))
-        return (*(found for name, found in shipped().items() if name in asked), *self.own)
+        library = shipped()
+        asked = {library.full_name(name) for name in self.scenarios}
+        if self.full:
+            asked = set(library)
+        elif not (self.scenarios or self.own):
+            asked = set(library.default)
+        return (*(library[name] for name in library if name in asked), *self.own)
 
     def wants(self, promise: Promise) -> bool:
         """Whether a promise is to be judged."""
@@ -74,19 +81,23 @@ def trials(config: RoutingConfig, choice: Choice) -> tuple[list[Trial], list[Ver
             continue
         count, reasons = 0, dict[str, str]()
         for template in choice.templates:
-            if template.tests and promise.contract.id not in template.tests:
+            if not template.tries(promise.contract.id):
                 continue
             if reason := _unfit(template, promise):
                 reasons[template.name] = reason
                 continue
             bound = template.bind(promise.roles, promise.numbers)
             scenario = replace(bound, seed=choice.seed or bound.seed)
-            for entry in config.entries(promise.group):
-                if _serves(promise, scenario, entry):
-                    count += 1
-                    cell = Cell(config, scenario, promise.group, entry)
-                    trial = found.setdefault(f"{cell.id}\x1f{scenario!r}", Trial(cell))
-                    trial.promises.append(promise)
+            ways = [
+                entry
+                for entry in config.entries(promise.group)
+                if _serves(promise, scenario, entry)
+            ]
+            for entry in ways[:1] if scenario.one_way else ways:
+                count += 1
+                cell = Cell(config, scenario, promise.group, entry)
+                trial = found.setdefault(f"{cell.id}\x1f{scenario!r}", Trial(cell))
+                trial.promises.append(promise)
         if not count and not (choice.scenarios or choice.own):
             said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
             untried.append(Verdict(promise, "untested", (), said or "no scenario tries this"))

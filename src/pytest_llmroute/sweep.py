@@ -14,8 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from llmroute_sim.deployments import check_place
 from llmroute_sim.history import History
 from llmroute_sim.names import Unknown
+from llmroute_sim.reading import ROLES
 from llmroute_sim.scenario import Template, load, shipped
 from llmroute_sim.simulator import Simulator
 from pytest_llmroute.contracts import contracts
@@ -73,9 +75,15 @@ class Plan:
 
 
 def choose(
-    scenarios: Iterable[str], names: Iterable[str], *, policy: bool = False, seed: int = 0
+    scenarios: Iterable[str],
+    names: Iterable[str],
+    *,
+    policy: bool = False,
+    seed: int = 0,
+    full: bool = False,
 ) -> Choice:
-    """What is asked for, every name checked. A scenario is a shipped name or the path of a file.
+    """What is asked for, every name checked. A scenario is a shipped name or the path of a file;
+    ``full`` means the whole library besides.
 
     Raises ``Unknown`` for a name that does not exist, ``ConfigError`` for a scenario file with
     something wrong in it.
@@ -83,15 +91,15 @@ def choose(
     known, own = [], []
     for name in scenarios:
         if name in shipped():
-            known.append(name)
-        elif name.endswith(".toml") or "/" in name:
+            known.append(shipped().full_name(name))
+        elif name.endswith((".toml", ".json")) or Path(name).exists():
             own.append(_own(name))
         else:
             raise Unknown("scenario", name, shipped())
     for name in names:
         if name not in contracts():
             raise Unknown("contract", name, contracts())
-    return Choice(tuple(known), tuple(names), policy, seed, tuple(own))
+    return Choice(tuple(known), tuple(names), policy, seed, tuple(own), full)
 
 
 def _own(name: str) -> Template:
@@ -100,11 +108,11 @@ def _own(name: str) -> Template:
     if not path.exists():
         raise ConfigError("no such scenario file", path=path)
     try:
-        template = load(relative(path), path.read_text("utf-8"))
+        template = load(relative(path), path.read_text("utf-8"), path.parent)
         for contract in template.tests:
             if contract not in contracts():
                 raise Unknown("contract", contract, contracts())
-        template.bind({}, dict.fromkeys(template.needs, 2.0))
+        template.tried()
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror or error}", path=path) from error
     except _BOUND as error:
@@ -144,13 +152,14 @@ def _check_places(config: RoutingConfig, ready: Sequence[Trial]) -> None:
     simulator = Simulator(_Dawn())
     for deployment in config.deployments:
         simulator.serve(deployment)
+    there = simulator.deployments.values()
     for scenario in {trial.cell.scenario.name: trial.cell.scenario for trial in ready}.values():
-        for incident in scenario.incidents:
+        for number, incident in enumerate(scenario.incidents):
             for place in incident.at:
                 try:
-                    simulator.check(place)
+                    check_place(place, there, *ROLES)
                 except Unknown as error:
-                    message = f"{error} in {relative(config.path)}"
+                    message = f"incident[{number}].at: {error} in {relative(config.path)}"
                     raise ConfigError(message, path=scenario.name) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import httpx
 
 from pytest_llmroute.routers import Entry, Question, Reply
+from pytest_llmroute.routers.listening import enough
 
 from .reference import Emit, Knobs, Open, Read, Reference, Upstream
 
@@ -50,6 +51,10 @@ class Routed:
         yield Driven(self.router(self.knobs))
 
 
+class Gone(BaseException):
+    """The client has left; nobody in the router hears of it."""
+
+
 class Driven:
     """Performs the effects of the router's logic."""
 
@@ -79,9 +84,10 @@ class Driven:
                     case Read():
                         return next(chunks, b"")
                     case Emit(text):
-                        return reply.add(text)
+                        return self._heard(text, question, reply)
 
-            self._conclude(reply, drive(self._steps(question), perform))
+            with suppress(Gone):
+                self._conclude(reply, drive(self._steps(question), perform))
 
     async def aask(self, question: Question, reply: Reply) -> None:
         async with httpx.AsyncClient() as client, AsyncExitStack() as current:
@@ -106,9 +112,16 @@ class Driven:
                     case Read():
                         return await anext(chunks, b"")
                     case Emit(text):
-                        return reply.add(text)
+                        return self._heard(text, question, reply)
 
-            self._conclude(reply, await adrive(self._steps(question), perform))
+            with suppress(Gone):
+                self._conclude(reply, await adrive(self._steps(question), perform))
+
+    def _heard(self, text: str, question: Question, reply: Reply) -> None:
+        reply.add(text)
+        if question.entry.stream and enough(question, reply):
+            reply.left = True
+            raise Gone
 
     def _steps(self, question: Question) -> Generator[Any, Any, Any]:
         return self.router.answer(question.text, dict(question.options), question.entry.stream)

@@ -295,15 +295,18 @@ def body(upstream: Upstream, text: str, options: dict[str, Any], stream: bool) -
 
 
 def hear_body(body: dict[str, Any], answer: Answer) -> None:
+    if "error" in body:
+        raise Failed(f"error in the body: {body['error'].get('message')}", 200)
     answer.done = True
-    usage = body["usage"]
+    usage = body.get("usage", {})
     if "choices" in body:
         choice = body["choices"][0]
         answer.text, answer.finish = choice["message"]["content"] or "", choice["finish_reason"]
-        answer.tokens = usage["prompt_tokens"], usage["completion_tokens"]
+        answer.tokens = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
     else:
-        answer.text, answer.finish = body["content"][0]["text"], body["stop_reason"]
-        answer.tokens = usage["input_tokens"], usage["output_tokens"]
+        answer.text = "".join(block["text"] for block in body["content"])
+        answer.finish = body["stop_reason"]
+        answer.tokens = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
 
 
 def hear_event(line: bytes, answer: Answer, status: int) -> None:
@@ -318,12 +321,12 @@ def hear_event(line: bytes, answer: Answer, status: int) -> None:
         raise Failed(f"error in the stream: {event['error'].get('message')}", status)
     match event.get("type"):
         case "message_start":
-            answer.tokens = event["message"]["usage"]["input_tokens"], 0
+            answer.tokens = event["message"].get("usage", {}).get("input_tokens", 0), 0
         case "content_block_delta":
             answer.text += event["delta"].get("text", "")
         case "message_delta":
             answer.finish = event["delta"]["stop_reason"]
-            answer.tokens = answer.tokens[0], event["usage"]["output_tokens"]
+            answer.tokens = answer.tokens[0], event.get("usage", {}).get("output_tokens", 0)
         case "message_stop":
             answer.done = True
         case None:

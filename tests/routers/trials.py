@@ -116,7 +116,7 @@ TRIALS: dict[str, tuple[Scenario, Knobs]] = {
     "retry.hint": (
         broken(
             "hint",
-            Incident(RateLimit(20, in_milliseconds=True), (FIRST,), When(between=(0, 20))),
+            Incident(RateLimit(20, hint="milliseconds"), (FIRST,), When(between=(0, 20))),
             asks=(Ask(times=3, every=5), Ask(at=25)),
         ),
         Knobs(),

@@ -173,7 +173,11 @@ def _sprees(
 
 def _asked(history: History, targets: tuple[Target, ...]) -> list[Attempt]:
     """What the router asked of the targets, or may have asked, for all that is known of it."""
-    return [a for a in history.attempts if a.via is None and _any_owns(targets, a)]
+    return [
+        attempt
+        for attempt in history.attempts
+        if attempt.via is None and not attempt.aside and _any_owns(targets, attempt)
+    ]
 
 
 def _any_owns(targets: tuple[Target, ...], attempt: Attempt) -> bool:

@@ -17,6 +17,7 @@ from pytest_llmroute.contracts.reading import (
     became,
     ended,
     failed,
+    flawed,
     made,
     seconds,
     shadowed,
@@ -177,7 +178,7 @@ class Clean:
             if attempts:
                 says = f"{repeat.id} repeated {spoiled.id}, which was spoiled, and asked anew"
                 yield Observation(True, repeat.id, says, evidence)
-            elif sources:
+            elif sources and not flawed(sources[-1]):
                 kept = whole(sources[-1])
                 says = f"{repeat.id} repeated {spoiled.id} and was given the words of {sources[-1].id}, which got {sources[-1].outcome}"
                 yield Observation(kept, repeat.id, says, evidence)
@@ -229,7 +230,7 @@ def _spoiled(history: History, call: Call) -> bool:
     if call.outcome == "failed":
         return any(map(failed, attempts))
     sources = [source for source in history.sources(call) if source.call == call.id]
-    return any(not whole(source) for source in sources[-1:])
+    return any(not (whole(source) or flawed(source)) for source in sources[-1:])
 
 
 def _in_service(history: History, spoiled: Call, repeat: Call) -> Attempt | None:
@@ -240,6 +241,7 @@ def _in_service(history: History, spoiled: Call, repeat: Call) -> Attempt | None
         attempt
         for attempt in history.attempts
         if attempt.call != spoiled.id
+        and not attempt.aside
         and attempt.started >= (spoiled.ended or 0.0)
         and ended(attempt) <= repeat.started
         and any(attempt.deployment == one.deployment for one in asked)

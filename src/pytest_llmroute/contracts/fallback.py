@@ -19,9 +19,20 @@ from pytest_llmroute.contracts.reading import (
     shadowed,
     spoke,
     where,
+    whole,
 )
 
-__all__ = ("CONTRACTS", "Answers", "Elsewhere", "Once", "Order")
+__all__ = ("CONTRACTS", "REJECTIONS", "Answers", "Elsewhere", "Once", "Order")
+
+REJECTIONS = (
+    "invalid_request",
+    "moderation",
+    "context_length",
+    "unprocessable",
+    "request_too_large",
+    "headers_too_large",
+)
+"""Kinds of errors that say: this request is wrong, whoever is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Answers:
     about: ClassVar[str] = "a call that met a failure is answered while a target is left"
 
     chain: tuple[Target, ...]
-    unless: tuple[str, ...] = ("invalid_request", "moderation", "context_length")
+    unless: tuple[str, ...] = REJECTIONS
     group: str | None = None
 
     def check(self, history: History) -> Iterator[Observation]:
@@ -55,7 +66,9 @@ class Answers:
             evidence = (call.id, *(failure.id for failure in failures))
             met = " and ".join(became(failure) for failure in promised)
             if answered(call):
-                yield Observation(True, call.id, f"{call.id} was answered after {met}", evidence)
+                if not _handed_on(history, call):
+                    says = f"{call.id} was answered after {met}"
+                    yield Observation(True, call.id, says, evidence)
             elif (
                 fruitless(call)
                 and len(promised) == len(failures)
@@ -193,6 +206,13 @@ class Once:
                 path = ", then ".join(dict.fromkeys(where(visit) for visit in visits))
                 says = f"{call.id} asked {path}, and none of them again later"
                 yield Observation(True, call.id, says, evidence)
+
+
+def _handed_on(history: History, call: Call) -> bool:
+    """Whether what the caller was given may be the failure itself, which came with status 200: an
+    error in a body, a page, a stream without a word."""
+    last = made(history, call)[-1]
+    return last.status == 200 and failed(last) and not any(map(whole, history.sources(call)))
 
 
 def _leave(

@@ -13,6 +13,8 @@ from pytest_llmroute.contracts.reading import (
     INSTANT,
     ended,
     failed,
+    flawed,
+    forsaken,
     made,
     routed,
     seconds,
@@ -74,15 +76,19 @@ class Cooldown:
         settled = sorted(asked, key=ended)
         streak: list[Attempt] = []
         for number, attempt in enumerate(settled):
-            if whole(attempt):
+            call = own[str(attempt.call)]
+            # A stream that its caller left in the middle may count as a success, and so may an answer
+            # that something was wrong with.
+            if whole(attempt) or flawed(attempt) or (spoke(attempt) and forsaken(call, attempt)):
                 streak.clear()
-            if not _counts(attempt, own[str(attempt.call)]):
+            if not _counts(attempt, call):
                 continue
             streak.append(attempt)
             out = ended(attempt)
             before = calls[calls.index(own[str(asked[0].call)]) :]
             before = [call for call in before if call.started <= out]
-            rest = _Rest(attempt, out, tuple(attempts), tuple(calls), tuple(before))
+            earliest = _earliest(attempts, own, streak, self.failures)
+            rest = _Rest(attempt, out, earliest, tuple(attempts), tuple(calls), tuple(before))
             then = settled[number + 1].started if number + 1 < len(settled) else math.inf
             if self.failures is None:
                 if _skipped(history, rest, then):
@@ -92,7 +98,7 @@ class Cooldown:
         return None
 
     def _rested(self, history: History, rest: _Rest) -> Iterator[Observation]:
-        until = rest.out + self.seconds - INSTANT
+        until = rest.earliest + self.seconds - INSTANT
         mine = {attempt.id for attempt in rest.attempts}
         late = [call for call in rest.calls if rest.out < call.started < until]
         for call in late:
@@ -146,12 +152,13 @@ class Cooldown:
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """A deployment that left rotation: the last failure before, when that was known, all that was
-    ever asked of it, the calls of the groups that ask it, and those of them that began while it was
-    in rotation."""
+    """A deployment that left rotation: the last failure before, when that was known, when it may have
+    left already, all that was ever asked of it, the calls of the groups that ask it, and those of
+    them that began while it was in rotation."""
 
     last: Attempt
     out: float
+    earliest: float
     attempts: tuple[Attempt, ...]
     calls: tuple[Call, ...]
     before: tuple[Call, ...]
@@ -196,6 +203,18 @@ def _quick(streak: list[Attempt], failures: int, within: float) -> bool:
     return len(streak) >= failures and ended(streak[-1]) - ended(streak[-failures]) <= within
 
 
+def _earliest(
+    attempts: list[Attempt], own: dict[str, Call], streak: list[Attempt], failures: int | None
+) -> float:
+    """When a deployment may have left. Where more failures without a success came before those that
+    count, a router may have counted from there, and have been done with the first of these."""
+    counted = streak if failures is None else streak[-failures:]
+    before = [a for a in attempts if a.call in own and ended(a) < ended(counted[0])]
+    last = max(before, key=ended, default=None)
+    doubtful = last is not None and _counts(last, own[str(last.call)])
+    return ended(counted[0] if doubtful else streak[-1])
+
+
 def _began_there(history: History, call: Call, mine: set[str]) -> bool:
     attempts = made(history, call)
     return bool(attempts) and attempts[0].id in mine
@@ -224,6 +243,7 @@ def _sibling_serves(history: History, rest: _Rest, asked: Attempt) -> bool:
         attempt
         for attempt in history.attempts
         if attempt.via is None
+        and not attempt.aside
         and attempt.call in groups
         and attempt.id not in mine
         and rest.out <= ended(attempt) <= asked.started

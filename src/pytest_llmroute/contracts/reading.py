@@ -20,7 +20,9 @@ __all__ = (
     "down",
     "ended",
     "failed",
+    "flawed",
     "follow",
+    "forsaken",
     "fruitless",
     "made",
     "money",
@@ -56,12 +58,18 @@ def failed(attempt: Attempt) -> bool:
     """Whether it came to nothing through no choice of the caller's: refused, turned away, broken
     off, or so slow because of a fault that the client went away."""
     match attempt.outcome:
-        case "200" | "open":
+        case "200" | "200-degraded" | "open":
             return False
         case "left" | "200-left":
             return bool(attempt.faults)
         case _:
             return True
+
+
+def flawed(attempt: Attempt) -> bool:
+    """Whether its answer came to its end and was not what it should have been. A router may pass that
+    on or mind it, so it proves nothing: neither that the provider answered nor that it failed."""
+    return attempt.outcome in ("200-degraded", "200-damaged")
 
 
 def spoke(attempt: Attempt) -> bool:
@@ -71,10 +79,13 @@ def spoke(attempt: Attempt) -> bool:
 
 def transient(attempt: Attempt) -> bool:
     """Whether it failed in a way that another try may mend: 5xx, a timeout, a broken connection.
-    Not a rate limit, which asks for patience."""
-    return failed(attempt) and (
-        attempt.status is None or attempt.status in (200, 408) or attempt.status >= 500
-    )
+    Not a rate limit, which asks for patience, nor a bad certificate; nor what came with status 200
+    and can only be told by reading it."""
+    if not failed(attempt) or flawed(attempt) or attempt.outcome.startswith("tls-"):
+        return False
+    if attempt.status == 200:
+        return attempt.stream or attempt.outcome != "200-error"
+    return attempt.status is None or attempt.status == 408 or attempt.status >= 500
 
 
 def changes_nothing(attempt: Attempt) -> bool:
@@ -97,13 +108,23 @@ def same_deployment(one: Attempt, other: Attempt) -> bool:
 
 
 def made(history: History, call: Call) -> list[Attempt]:
-    """The attempts of a call that the router made itself, not a gateway on its behalf."""
-    return [attempt for attempt in history.of(call) if attempt.via is None]
+    """The attempts of a call to get an answer that the router made itself, not a gateway on its
+    behalf."""
+    return [attempt for attempt in history.of(call) if attempt.via is None and not attempt.aside]
 
 
 def fruitless(call: Call) -> bool:
     """Whether the caller waited and got no answer. One who went away did not wait."""
     return call.outcome in ("failed", "hung")
+
+
+def forsaken(call: Call, attempt: Attempt) -> bool:
+    """Whether an attempt ended because the caller went away, not because anybody failed."""
+    return (
+        call.outcome == "left"
+        and attempt.left
+        and (call.ended is None or ended(attempt) >= call.ended - INSTANT)
+    )
 
 
 def routed(history: History, call: Call) -> bool:
@@ -117,6 +138,7 @@ def shadowed(history: History, call: Call) -> bool:
     call did *not* ask is not known."""
     return any(
         attempt.via is None
+        and not attempt.aside
         and call.started <= attempt.started
         and (call.ended is None or attempt.started <= call.ended)
         for attempt in history.untied
@@ -145,9 +167,11 @@ def calls_of(history: History, targets: Sequence[Target], group: str | None) -> 
 
 
 def surely(target: Target, attempt: Attempt) -> bool:
-    """Whether the router made the attempt and it cannot have been meant for anybody else."""
+    """Whether the router made the attempt to get an answer and it cannot have been meant for anybody
+    else."""
     return (
         attempt.via is None
+        and not attempt.aside
         and target.owns(attempt)
         and (
             attempt.model is not None
@@ -169,7 +193,7 @@ def down(
     began after that was answered by it. (A retry that was answered may belong to a call that was
     already there when the target was taken out.) ``before`` is the attempt that was made instead:
     what came later, be it at the same moment, was not known. ``leave_out`` is a call whose own
-    failures do not count."""
+    failures do not count. That a list of models failed is a reason, that it came is no answer."""
     began = {call.id: call.started for call in history.calls}
     known = []
     for attempt in history.attempts:
@@ -180,9 +204,10 @@ def down(
     failures = [
         attempt
         for attempt in known
-        if failed(attempt) and (leave_out is None or attempt.call != leave_out.id)
+        if (failed(attempt) or flawed(attempt))
+        and (leave_out is None or attempt.call != leave_out.id)
     ]
-    answers = [began.get(a.call or "", a.started) for a in known if whole(a)]
+    answers = [began.get(a.call or "", a.started) for a in known if whole(a) and not a.aside]
     return any(all(start <= ended(failure) for start in answers) for failure in failures)
 
 

@@ -28,6 +28,9 @@ from pytest_llmroute.contracts.reading import (
 
 __all__ = ("CONTRACTS", "Bounded", "Hint", "Hopeless", "Tried")
 
+_LONGEST = 86_400.0
+"""Seconds of the longest hint that anybody is held to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
@@ -115,7 +118,8 @@ class Tried:
 @dataclass(frozen=True, slots=True)
 class Hint:
     """After a 429 or 503 with a hint of N seconds the same host, model and key are left alone for N
-    seconds. What was already asked when the hint came is not held against anybody."""
+    seconds. What was already asked when the hint came is not held against anybody, nor is a hint of
+    more than a day, which is no wait."""
 
     id: ClassVar[str] = "retry.hint"
     about: ClassVar[str] = "a deployment that gave a retry hint is left alone for so long"
@@ -128,9 +132,10 @@ class Hint:
             hint = hinted.retry_after
             if (
                 hint is None
-                or hint <= 0
+                or not 0 < hint <= _LONGEST
                 or hinted.status not in (429, 503)
                 or hinted.via is not None
+                or hinted.aside
                 or not any(target.owns(hinted) for target in self.targets)
             ):
                 continue
@@ -139,6 +144,7 @@ class Hint:
                 later
                 for later in history.attempts[number + 1 :]
                 if later.via is None
+                and not later.aside
                 and same_deployment(hinted, later)
                 and _aware(hinted, later, told)
                 and later.started < told + hint - INSTANT

@@ -13,6 +13,8 @@ from pytest_llmroute.contracts.reading import (
     became,
     ended,
     failed,
+    flawed,
+    forsaken,
     made,
     seconds,
     spoke,
@@ -41,7 +43,9 @@ class OneVoice:
     def check(self, history: History) -> Iterator[Observation]:
         """One observation per call that got words and whose stream broke off after the first."""
         for call in history.calls:
-            broken = [a for a in history.of(call) if failed(a) and spoke(a)]
+            broken = [
+                a for a in history.of(call) if failed(a) and spoke(a) and not forsaken(call, a)
+            ]
             sources = history.sources(call)
             if not broken or not sources:
                 continue
@@ -86,13 +90,27 @@ class Whole:
             return Observation(True, call.id, says, evidence)
         if sources:
             source = sources[-1]
+            if flawed(source) and not _stopped_short(call, source):
+                return None  # it came to its end
             says = f"{call.id} ended {shown} on words of {source.id}, which got {source.outcome}"
             kept = not (failed(source) and source.status == 200)
             return Observation(kept, call.id, says, (*evidence, source.id))
+        if flawed(last) and call.finish is None:
+            return None  # what came may have been handed on as it was
         if call.first_token is None and not any(map(whole, made(history, call))):
             says = f"{call.id} ended {shown} and without a word after {became(last)}"
             return Observation(False, call.id, says, evidence)
         return None
+
+
+def _stopped_short(call: Call, source: Attempt) -> bool:
+    """Whether a call that names a finish reason has none of the last words of an answer that came to
+    its end: more than the one event that could not be read is missing."""
+    return (
+        call.finish is not None
+        and len(source.marks) > 2
+        and not set(source.marks[-2:]) & set(call.marks)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +129,9 @@ class Stall:
         for attempt in history.attempts:
             call = None if attempt.call is None else calls.get(attempt.call)
             # An attempt that told no model was never connected: other patience applies.
-            if attempt.via is not None or attempt.model is None:
+            if attempt.via is not None or attempt.model is None or attempt.aside:
                 continue
-            silence = self._silence(attempt)
+            silence = self._silence(attempt, call)
             if silence is None:
                 continue
             evidence = (attempt.id,) if call is None else (call.id, attempt.id)
@@ -128,8 +146,8 @@ class Stall:
             elif call is None or call.outcome in ("answered", "failed"):
                 yield Observation(True, attempt.id, says, evidence)
 
-    def _silence(self, attempt: Attempt) -> float | None:
-        """How long a fault silenced it, None if none did."""
+    def _silence(self, attempt: Attempt, call: Call | None) -> float | None:
+        """How long a fault silenced it while its caller was there, None if none did."""
         if not attempt.faults:
             return None
         late = (attempt.head or attempt.started) - attempt.started
@@ -138,7 +156,10 @@ class Stall:
         if not attempt.left or whole(attempt) or attempt.ended is None:
             return None
         life = max(attempt.started, attempt.head or 0.0, attempt.last or 0.0)
-        silence = attempt.ended - life
+        until = attempt.ended
+        if call is not None and call.ended is not None and forsaken(call, attempt):
+            until = call.ended
+        silence = until - life
         endless = attempt.outcome in ("silence", "200-stall")
         return silence if endless or silence >= self.seconds - INSTANT else None
 

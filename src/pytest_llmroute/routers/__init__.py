@@ -45,24 +45,30 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked of a router: a group (the model name that callers use), a text, and options of
-    the request (``temperature``, ``max_tokens``, ``system``...)."""
+    the request (``temperature``, ``max_tokens``, ``system``...). ``past`` is what a conversation has
+    behind it, pairs of a role and a text; ``leave_after`` is after how many tokens of a stream the
+    client leaves."""
 
     entry: Entry
     group: str
     text: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    past: tuple[tuple[str, str], ...] = ()
+    leave_after: int | None = None
 
 
 @dataclass(slots=True)
 class Reply:
     """What the caller has got so far. A router fills it as it goes, so that what came before an
-    exception is not lost. ``on_token`` is called when the first piece arrives."""
+    exception is not lost. ``on_token`` is called when the first piece arrives; ``left`` says that
+    the client went away before the end."""
 
     on_token: Callable[[], None] = lambda: None
     text: str = ""
     finish: str | None = None
     cost: Decimal | None = None
     vectors: list[list[float]] = field(default_factory=list)
+    left: bool = False
 
     def add(self, piece: str) -> None:
         """Take a piece of the answer's text."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmroute.promises import Source
-from pytest_llmroute.routers.litellm.ledger import connecting
+from pytest_llmroute.routers.litellm.ledger import connecting, stories_of
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Group, Member
 from pytest_llmroute.routers.litellm.settings import Config, Link, Setting
@@ -64,7 +64,9 @@ class Facts:
             reason = f"{min(shared)} also serves what comes next, so it cannot be refused alone"
             found |= dict.fromkeys(connecting(), reason)
         if self.timeout is None:
-            found["silence"] = "no timeout is set, so nothing says when a silent deployment is left"
+            silent = ("silence", *stories_of("silence", "stall", "unreachable"))
+            reason = "no timeout is set, so nothing says when a silent deployment is left"
+            found |= dict.fromkeys(silent, reason)
         return found
 
 

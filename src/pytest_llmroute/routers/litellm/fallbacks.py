@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_llmroute.contracts.fallback import Answers, Elsewhere, Once, Order
+from pytest_llmroute.contracts.fallback import REJECTIONS, Answers, Elsewhere, Once, Order
 from pytest_llmroute.routers.litellm.facts import Facts
-from pytest_llmroute.routers.litellm.ledger import Ledger, all_but
+from pytest_llmroute.routers.litellm.ledger import Ledger, all_but, stories_of
 from pytest_llmroute.routers.litellm.settings import LISTS, Chain, Config, Link
 
 __all__ = ("fallbacks",)
@@ -39,7 +39,7 @@ def _orders(ledger: Ledger, facts: Facts) -> None:
     name = facts.group.name
     roles = {**facts.roles, "others": tuple(p for link in levels[2:] for p in link.places)}
     shown = f"{name} asks its deployments by order: {' before '.join(t.name for t in targets)}"
-    avoid = {**facts.avoid, "context-length": _OVERFLOW}
+    avoid = {**facts.avoid, **_special()}
     key = facts.group.levels[0][0].path("litellm_params", "order")
     for contract in (Answers(targets, group=name), Order(targets, group=name)):
         ledger.promise(
@@ -90,8 +90,8 @@ def _chain(
         pages: tuple[str, ...] = ("proxy/reliability#explanation", "exception_mapping")
     else:
         text = f"{name} falls back to {others}"
-        kinds = ("invalid_request", "moderation", "context_length")
-        note, avoid, pages = _AGREED, {**facts.avoid, "context-length": _OVERFLOW}, ()
+        kinds = REJECTIONS
+        note, avoid, pages = _AGREED, {**facts.avoid, **_special()}, ()
         pages = ("proxy/reliability#disable-fallbacks-per-requestkey",)
     roles = {
         "target": facts.first.places if before else facts.group.places,
@@ -112,6 +112,13 @@ def _chain(
                 f"{name} tries at most {limit:g} of its fallbacks", name,
                 roles=roles, numbers=facts.numbers, avoid=avoid,
             )  # fmt: skip
+
+
+def _special() -> dict[str, str]:
+    """Scenarios whose errors may have a list of their own."""
+    long = ("context-length", *stories_of("context-length-exceeded"))
+    policy = "whether a refusal of the content goes to the general list is not documented"
+    return {**dict.fromkeys(long, _OVERFLOW), **dict.fromkeys(stories_of("moderated"), policy)}
 
 
 def _outside(config: Config, ledger: Ledger, facts: Facts) -> None:

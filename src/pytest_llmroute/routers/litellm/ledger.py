@@ -12,7 +12,7 @@ from pytest_llmroute.promises import Because, NotJudged, Promise, Source
 from pytest_llmroute.routers.litellm.keys import DOCS, by_variable, documented, not_judged
 from pytest_llmroute.routers.litellm.lines import KeyPath, Tree, leaves
 
-__all__ = ("JSON", "STREAMS", "Ledger", "all_but", "connecting")
+__all__ = ("JSON", "STREAMS", "Ledger", "all_but", "connecting", "stories_of")
 
 JSON = ("chat-sync", "chat-async")
 STREAMS = ("chat-sync-stream", "chat-async-stream")
@@ -130,10 +130,20 @@ def all_but(reason: str, *names: str) -> dict[str, str]:
 @cache
 def connecting() -> tuple[str, ...]:
     """Scenarios whose fault meets a whole host, before it is known which model and key are meant."""
-    found = []
-    for name, template in shipped().items():
-        faults = [incident.get("fault") for incident in template.entry.get("incident", ())]
-        kinds = [fault["name"] if isinstance(fault, Mapping) else fault for fault in faults]
-        if any(issubclass(FAULTS[kind], ConnectFault) for kind in kinds if kind in FAULTS):
-            found.append(name)
-    return tuple(found)
+    kinds = {name for name, kind in FAULTS.items() if issubclass(kind, ConnectFault)}
+    return tuple(name for name in shipped() if _faults(name) & kinds)
+
+
+@cache
+def stories_of(*faults: str) -> tuple[str, ...]:
+    """Scenarios beside those that are played by default in which one of these faults acts."""
+    library = shipped()
+    return tuple(
+        name for name in library if name not in library.default and _faults(name) & {*faults}
+    )
+
+
+def _faults(name: str) -> set[str]:
+    """The faults of a scenario by their names."""
+    said = [one.get("fault") for one in shipped()[name].entry.get("incident", ())]
+    return {fault["name"] if isinstance(fault, Mapping) else str(fault) for fault in said}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pytest_llmroute.contracts.health import Cooldown
 from pytest_llmroute.contracts.stream import Stall
 from pytest_llmroute.routers.litellm.facts import Facts, own
-from pytest_llmroute.routers.litellm.ledger import JSON, STREAMS, Ledger
+from pytest_llmroute.routers.litellm.ledger import JSON, STREAMS, Ledger, stories_of
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Member
 from pytest_llmroute.routers.litellm.settings import Config
@@ -35,9 +35,11 @@ def timeouts(config: Config, ledger: Ledger, facts: Facts) -> None:
             ledger.skip(key, "embeddings are not streamed")
     elif streamed and facts.patience is not None:
         for key in streamed:
-            _promised(ledger, facts, key, facts.patience, "a stream", STREAMS, _FIRST_CHUNK, {
-                "stream-stall": "pages differ on whether it bounds a wait after the first chunk"
-            })  # fmt: skip
+            later = dict.fromkeys(
+                ("stream-stall", *stories_of("stall")),
+                "pages differ on whether it bounds a wait after the first chunk",
+            )
+            _promised(ledger, facts, key, facts.patience, "a stream", STREAMS, _FIRST_CHUNK, later)
     if facts.timeout is None:
         for key in (*unstreamed, *(() if facts.patience is not None else streamed)):
             ledger.skip(
@@ -91,7 +93,8 @@ def _overruled(config: Config, ledger: Ledger, facts: Facts) -> None:
 
 def _audible(facts: Facts) -> dict[str, str]:
     """Silence itself is what a timeout is tried by."""
-    return {name: why for name, why in facts.avoid.items() if name != "silence"}
+    tried = {"silence", *stories_of("silence", "stall", "unreachable")}
+    return {name: why for name, why in facts.avoid.items() if name not in tried}
 
 
 def _lines(config: Config, facts: Facts, setting: str) -> list[KeyPath]:

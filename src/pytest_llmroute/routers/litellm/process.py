@@ -71,7 +71,7 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
     before = [_remember(vars(place)) for place in places]
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
     elsewhere = data("providers")["elsewhere"]["variables"]
-    with _quiet(), _unset(elsewhere), _sessions() as sessions:
+    with _quiet(), _seldom(), _unset(elsewhere), _sessions() as sessions:
         litellm.suppress_debug_info = True  # type: ignore[attr-defined]  # a setting of theirs
         # Tokens of some models are counted by what would be downloaded.
         litellm.disable_hf_tokenizer_download = True  # type: ignore[attr-defined]  # the same
@@ -224,6 +224,22 @@ def _forget_results() -> None:
 
 
 # -- noise
+
+
+@contextmanager
+def _seldom() -> Iterator[None]:
+    """Once an hour what LiteLLM does every second: fetch from Redis what budgets have spent elsewhere.
+    There is no Redis in a world, so nothing comes of it, and a day of seconds takes seconds."""
+    module: Any = sys.modules.get("litellm.router_strategy.budget_limiter")
+    before = getattr(module, "DEFAULT_REDIS_SYNC_INTERVAL", None)
+    if before is None:
+        yield
+        return
+    module.DEFAULT_REDIS_SYNC_INTERVAL = 3600
+    try:
+        yield
+    finally:
+        module.DEFAULT_REDIS_SYNC_INTERVAL = before
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pytest_llmroute.contracts import Target
 from pytest_llmroute.contracts.retry import Bounded, Hint, Hopeless, Tried
 from pytest_llmroute.routers.litellm.facts import Facts, own
-from pytest_llmroute.routers.litellm.ledger import Ledger, all_but
+from pytest_llmroute.routers.litellm.ledger import Ledger, all_but, stories_of
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.settings import Config
 
@@ -23,6 +23,23 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
 }
 """Which scenarios raise which class of LiteLLM's exceptions
 (https://docs.litellm.ai/docs/exception_mapping)."""
+_RAISED_BY: Mapping[str, tuple[str, ...]] = {
+    "AuthenticationErrorRetries": ("unauthorized",),
+    "NotFoundErrorRetries": ("model-gone",),
+    "TimeoutErrorRetries": (
+        "silence", "stall", "unreachable", "latency-spike", "slow-first-token", "filler",
+        "request-timeout",
+    ),
+    "RateLimitErrorRetries": ("rate-limit", "quota-spent"),
+    "InternalServerErrorRetries": (
+        "outage", "error-page", "error-in-body", "error-in-stream", "refused", "name-not-found",
+        "cut", "reset", "malformed-chunk", "wrong-length", "wrong-content-type",
+        "damaged-compression",
+    ),
+    "ServiceUnavailableErrorRetries": ("outage", "error-page"),
+}  # fmt: skip
+"""By which faults the others raise it, as far as it is known: whoever has a policy is not judged by
+the general number there."""
 _TRANSIENT = ("TimeoutErrorRetries", "InternalServerErrorRetries", "ServiceUnavailableErrorRetries")
 
 
@@ -76,7 +93,8 @@ def _counted(config: Config, ledger: Ledger, facts: Facts, policy: Mapping[str, 
     target = facts.first.target
     avoid = dict(facts.avoid)
     for name in policy:
-        avoid |= dict.fromkeys(_CLASSES.get(name, ()), f"retry_policy.{name} says how often")
+        raising = (*_CLASSES.get(name, ()), *stories_of(*_RAISED_BY.get(name, ())))
+        avoid |= dict.fromkeys(raising, f"retry_policy.{name} says how often")
     for key in _keys(config, facts):
         ledger.promise(
             Bounded(target, times), key,

@@ -12,10 +12,12 @@ import itertools
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from pytest_llmroute.routers import Question, Reply
+from pytest_llmroute.routers.listening import ahear, hear
 from pytest_llmroute.routers.litellm.process import imported, restored
 from pytest_llmroute.routers.litellm.settings import Config
 
@@ -52,8 +54,8 @@ class LiteLLMRouter:
         if question.entry.api == "embeddings":
             _embedded(self._router.embedding(**request), reply)
         elif question.entry.stream:
-            for chunk in self._router.completion(**request, stream=True):
-                _piece(chunk, reply)
+            stream = self._router.completion(**request, stream=True)
+            hear(stream, partial(_piece, reply), question, reply)
         else:
             _answer(self._router.completion(**request), reply)
 
@@ -63,8 +65,8 @@ class LiteLLMRouter:
         if question.entry.api == "embeddings":
             _embedded(await self._router.aembedding(**request), reply)
         elif question.entry.stream:
-            async for chunk in await self._router.acompletion(**request, stream=True):
-                _piece(chunk, reply)
+            stream = await self._router.acompletion(**request, stream=True)
+            await ahear(stream, partial(_piece, reply), question, reply)
         else:
             _answer(await self._router.acompletion(**request), reply)
 
@@ -136,7 +138,8 @@ def _request(question: Question) -> dict[str, Any]:
     options = dict(question.options)
     if question.entry.api == "embeddings":
         return {"model": question.group, "input": [question.text], **options}
-    messages = [{"role": "user", "content": question.text}]
+    said = (*question.past, ("user", question.text))
+    messages = [{"role": role, "content": text} for role, text in said]
     if (system := options.pop("system", None)) is not None:
         messages.insert(0, {"role": "system", "content": system})
     return {"model": question.group, "messages": messages, **options}
@@ -151,7 +154,7 @@ def _answer(response: Any, reply: Reply) -> None:
     reply.cost = _cost(response)
 
 
-def _piece(chunk: Any, reply: Reply) -> None:
+def _piece(reply: Reply, chunk: Any) -> None:
     for choice in chunk.choices[:1]:
         reply.add(choice.delta.content or "")
         for call in getattr(choice.delta, "tool_calls", None) or ():

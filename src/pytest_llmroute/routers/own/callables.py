@@ -9,12 +9,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
 from pytest_llmroute.answers import hear
-from pytest_llmroute.routers import Question, Reply
+from pytest_llmroute.routers import Question, Reply, listening
 
 __all__ = ("Callables", "Function", "Unusable", "awaited", "imported")
 
@@ -40,10 +41,9 @@ class Callables:
         """Ask, blocking; raise what the function raises."""
         answer = self._begin(question)
         if question.entry.stream:
-            for piece in answer:
-                _take(piece, reply)
+            listening.hear(answer, partial(_take, reply), question, reply)
         elif not _take_vectors(answer, question, reply):
-            _take(answer, reply)
+            _take(reply, answer)
 
     async def aask(self, question: Question, reply: Reply) -> None:
         """Ask on asyncio; raise what the function raises."""
@@ -51,20 +51,27 @@ class Callables:
         if inspect.isawaitable(answer):
             answer = await answer
         if question.entry.stream:
-            async for piece in answer:
-                _take(piece, reply)
+            await listening.ahear(answer, partial(_take, reply), question, reply)
         elif not _take_vectors(answer, question, reply):
-            _take(answer, reply)
+            _take(reply, answer)
 
     def _begin(self, question: Question) -> Any:
         # An option that the function does not take is an error of the call: left out, the function
         # would be asked the same and its caller would think otherwise.
         entry = question.entry
         name = "embed" if entry.api == "embeddings" else "stream" if entry.stream else "call"
-        return self._functions[name](question.text, **question.options)
+        function, options = self._functions[name], dict(question.options)
+        if not question.past:
+            return function(question.text, **options)
+        if "history" in inspect.signature(function).parameters:
+            history = [{"role": role, "content": text} for role, text in question.past]
+            return function(question.text, history=history, **options)
+        # As whoever has a function of one text holds a conversation with it.
+        said = (*question.past, ("user", question.text))
+        return function("\n\n".join(f"{role}: {text}" for role, text in said), **options)
 
 
-def _take(piece: object, reply: Reply) -> None:
+def _take(reply: Reply, piece: object) -> None:
     heard = hear(piece)
     reply.add(heard.text)
     reply.vectors += map(list, heard.vectors)
