@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
+
+from llmroute_sim.entries import plain, read_all, tuples
 
 __all__ = (
     "Attempt",
     "Call",
+    "Episode",
     "Failure",
     "History",
     "Stray",
@@ -34,7 +37,7 @@ _call: ContextVar[str | None] = ContextVar("llmroute_call", default=None)
 
 CallOutcome: TypeAlias = Literal["open", "answered", "failed", "hung", "left"]
 
-_Entry = TypeVar("_Entry")
+_ASIDE = frozenset({"models", "model", "count_tokens"})
 
 _WORD = re.compile(r"[a-z]+")
 
@@ -119,10 +122,12 @@ class Attempt:
 
     ``call`` is the call it belongs to, None where nothing told; ``ordinal`` counts within the call
     from 1; ``via`` is the attempt of a hosted gateway that made this one. ``place`` is the short
-    name used in a path, ``deployment`` the host that was dialled. ``outcome`` is the status, or
-    ``refused``, ``silence``, ``reset``, ``end``, or the status with what became of the body
-    (``200-cut``, ``200-reset``, ``200-stall``, ``200-error``, ``200-unfinished``, ``200-garbled``,
-    ``200-length``, ``200-left``). ``faults`` names
+    name used in a path, ``deployment`` the host that was dialled. ``operation`` is what was wanted:
+    ``chat``, ``completions``, ``messages``, ``embeddings``, ``models``, ``model``, ``count_tokens``. ``outcome`` is the status; or, if
+    there was none, how it ended (``refused``, ``no-name``, ``tls-expired``, ``silence``, ``reset``,
+    ``end``, ``left``...); or the status with what became of the body (``200-cut``, ``200-reset``,
+    ``200-stall``, ``200-error``, ``200-unfinished``, ``200-garbled``, ``200-length``, ``200-damaged``,
+    ``200-degraded``, ``200-left``). ``faults`` names
     the incidents that acted on it. ``retry_after`` is the hint the client was given (seconds).
     ``spent`` is what the provider charged (USD), for ``tokens_in`` and ``tokens_out`` tokens;
     ``billed_as_stated`` says that the token counts were set by the scenario. ``head``,
@@ -165,6 +170,11 @@ class Attempt:
     left: bool = False
 
     @property
+    def aside(self) -> bool:
+        """Whether no model was to answer: a list of models, a count of tokens."""
+        return self.operation in _ASIDE
+
+    @property
     def step(self) -> str:
         """``place:outcome``, as a path shows it."""
         return f"{self.place}:{self.outcome}"
@@ -181,16 +191,35 @@ class Stray:
 
 
 @dataclass(slots=True)
+class Episode:
+    """When an incident acted. ``name`` is what the attempts that met it call it among their faults.
+
+    ``ended`` is when it was healed, its window closed, or the last of the attempts came that it was
+    counted out for; None: it has no end that was known.
+    """
+
+    name: str
+    started: float
+    ended: float | None = None
+
+    def end(self, at: float) -> None:
+        """Note that it is over, unless it was already."""
+        self.ended = _tidy(at) if self.ended is None else min(self.ended, _tidy(at))
+
+
+@dataclass(slots=True)
 class History:
     """Everything that ran, in the order in which it began.
 
     ``clock`` says on what clock: ``virtual``, ``real``, or ``virtual, degraded`` and the like.
+    ``incidents`` is when the world was broken, which nobody in it could know.
     """
 
     calls: list[Call] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     strays: list[Stray] = field(default_factory=list)
     clock: str = "virtual"
+    incidents: list[Episode] = field(default_factory=list)
     _ordinals: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     # -- writing
@@ -223,6 +252,14 @@ class History:
     def add_stray(self, at: float, host: str, port: int, call: str | None) -> None:
         """Record a connection to a host that is not simulated."""
         self.strays.append(Stray(_tidy(at), host, port, call))
+
+    def add_incident(self, name: str, started: float, ended: float | None = None) -> Episode:
+        """Record that something goes wrong from a moment on, if it is known until when."""
+        episode = Episode(name, _tidy(started))
+        if ended is not None:
+            episode.end(ended)
+        self.incidents.append(episode)
+        return episode
 
     # -- reading
 
@@ -274,9 +311,10 @@ class History:
         """A form that JSON can hold: money as strings, times in virtual seconds."""
         return {
             "clock": self.clock,
-            "calls": [_plain(asdict(call)) for call in self.calls],
-            "attempts": [_plain(asdict(attempt)) for attempt in self.attempts],
+            "calls": [plain(asdict(call)) for call in self.calls],
+            "attempts": [plain(asdict(attempt)) for attempt in self.attempts],
             "strays": [asdict(stray) for stray in self.strays],
+            "incidents": [asdict(episode) for episode in self.incidents],
         }
 
     @classmethod
@@ -286,9 +324,10 @@ class History:
         Raises ``ValueError`` naming the entry that is not of this form.
         """
         history = cls(clock=saved.get("clock", "virtual"))
-        history.calls = _read_all(saved, "calls", _read_call)
-        history.attempts = _read_all(saved, "attempts", _read_attempt)
-        history.strays = _read_all(saved, "strays", _read_stray)
+        history.calls = read_all(saved, "calls", _read_call)
+        history.attempts = read_all(saved, "attempts", _read_attempt)
+        history.strays = read_all(saved, "strays", lambda entry: Stray(**entry))
+        history.incidents = read_all(saved, "incidents", lambda entry: Episode(**entry))
         return history
 
 
@@ -297,45 +336,16 @@ def _tidy(moment: float) -> float:
     return round(moment, 6)
 
 
-def _plain(entry: dict[str, Any]) -> dict[str, Any]:
-    for key, value in entry.items():
-        if isinstance(value, Decimal):
-            entry[key] = str(value)
-        elif isinstance(value, tuple):
-            entry[key] = list(value)
-    return entry
-
-
-def _tuples(entry: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {key: tuple(value) if key in names else value for key, value in entry.items()}
-
-
-def _read_all(
-    saved: Mapping[str, Any], kind: str, read: Callable[[Mapping[str, Any]], _Entry]
-) -> list[_Entry]:
-    found = []
-    for number, entry in enumerate(saved.get(kind, ())):
-        try:
-            found.append(read(entry))
-        except (TypeError, KeyError, ValueError, AttributeError, ArithmeticError) as error:
-            raise ValueError(f"{kind}[{number}]: {error}") from error
-    return found
-
-
 def _read_call(entry: Mapping[str, Any]) -> Call:
-    fields = _tuples(entry, {"marks"})
+    fields = tuples(entry, {"marks"})
     if fields.get("failure") is not None:
-        fields["failure"] = Failure(**_tuples(fields["failure"], {"kinds"}))
+        fields["failure"] = Failure(**tuples(fields["failure"], {"kinds"}))
     if fields.get("cost") is not None:
         fields["cost"] = Decimal(fields["cost"])
     return Call(**fields)
 
 
 def _read_attempt(entry: Mapping[str, Any]) -> Attempt:
-    fields = _tuples(entry, {"marks", "faults"})
+    fields = tuples(entry, {"marks", "faults"})
     fields["spent"] = Decimal(fields.get("spent", 0))
     return Attempt(**fields)
-
-
-def _read_stray(entry: Mapping[str, Any]) -> Stray:
-    return Stray(**entry)

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmroute_sim.history import Attempt, Call, History, Stray
+from llmroute_sim.history import Attempt, Call, Episode, History, Stray
 from llmroute_sim.names import Unknown
 from pytest_llmroute.contracts import Contract, contracts
 from pytest_llmroute.promises import Because, NotJudged, Promise
@@ -119,8 +119,9 @@ def history_of(saved: Any, where: str = "history") -> History:
     calls = typed(tuple[Call, ...], entry.get("calls"), f"{where}.calls")
     attempts = typed(tuple[Attempt, ...], entry.get("attempts"), f"{where}.attempts")
     strays = typed(tuple[Stray, ...], entry.get("strays", []), f"{where}.strays")
+    incidents = typed(tuple[Episode, ...], entry.get("incidents", []), f"{where}.incidents")
     clock = typed(str, entry.get("clock", "virtual"), f"{where}.clock")
-    return History(list(calls), list(attempts), list(strays), clock)
+    return History(list(calls), list(attempts), list(strays), clock, list(incidents))
 
 
 def _promises(config: Mapping[str, Any], where: str) -> dict[str, Promise]:

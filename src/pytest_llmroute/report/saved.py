@@ -15,7 +15,9 @@ from typing import Any
 
 from pytest_llmroute.contracts import Contract
 from pytest_llmroute.promises import Because
+from pytest_llmroute.report.figures import saved as figured
 from pytest_llmroute.report.findings import Finding, Played, Report, Seen, Sheet, Unique, relative
+from pytest_llmroute.report.tally import rows
 from pytest_llmroute.report.values import plain
 
 __all__ = ("FORMAT", "dump", "parameters", "write")
@@ -47,6 +49,7 @@ def dump(report: Report) -> str:
             for found in sheet.findings
             for seen in found.seen
         ],
+        "figures": [row for sheet in report.sheets for row in map(figured, rows(sheet))],
     }
     return json.dumps(text, indent=1) + "\n"
 
