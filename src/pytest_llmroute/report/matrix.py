@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmroute.report.findings import Finding
 from pytest_llmroute.verdicts import Outcome
 
-__all__ = ("ASCII", "UNICODE", "Signs", "matrix")
+__all__ = ("ASCII", "UNICODE", "Signs", "matrix", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def matrix(findings: Sequence[Finding], *, width: int = 80, signs: Signs = UNICO
         for name, outcome in found.by_scenario().items()
     }
     rows = {found.number: f"{found.number:>3} {found.promise.contract.id}" for found in findings}
-    straight = _table(
+    straight = table(
         rows,
         {name: name for name in scenarios},
         {key: signs.of(outcome) for key, outcome in outcomes.items()},
@@ -71,28 +71,56 @@ def matrix(findings: Sequence[Finding], *, width: int = 80, signs: Signs = UNICO
     if max(map(len, straight)) <= width:
         return straight
     turned = {(name, number): signs.of(outcome) for (number, name), outcome in outcomes.items()}
-    label = max(map(len, scenarios))
-    cell = max(len(str(found.number)) for found in findings) + _GAP
-    several = max(1, (width - label) // cell)
+    columns = {found.number: str(found.number) for found in findings}
+    return table({name: name for name in scenarios}, columns, turned, signs, width)
+
+
+def table(
+    rows: Mapping[Any, str],
+    columns: Mapping[Any, str],
+    cells: Mapping[tuple[Any, Any], str],
+    signs: Signs,
+    width: int | None = None,
+    label: int = 0,
+) -> list[str]:
+    """A head and a line for each row, ``label`` columns or more for the names of rows to the left and
+    cells under their heads' ends. What does not fit into ``width`` goes into further blocks, of the
+    rows that have something there."""
+    label = max(label, *map(len, rows.values())) if rows else label
     lines: list[str] = []
-    for start in range(0, len(findings), several):
-        block = findings[start : start + several]
-        tried = [n for n in scenarios if any((n, found.number) in turned for found in block)]
-        columns = {found.number: str(found.number) for found in block}
-        if tried:
+    for block in _blocks(columns, label, width):
+        here = {
+            row: name
+            for row, name in rows.items()
+            if width is None or any((row, column) in cells for column in block)
+        }
+        if here:
             lines += [""] * bool(lines)
-            lines += _table({name: name for name in tried}, columns, turned, signs)
+            lines += _block(here, block, cells, signs, label)
     return lines
 
 
-def _table(
+def _blocks(
+    columns: Mapping[Any, str], label: int, width: int | None
+) -> Iterator[Mapping[Any, str]]:
+    block: dict[Any, str] = {}
+    for column, head in columns.items():
+        taken = label + sum(len(one) + _GAP for one in block.values())
+        if block and width is not None and taken + len(head) + _GAP > width:
+            yield block
+            block = {}
+        block[column] = head
+    if block:
+        yield block
+
+
+def _block(
     rows: Mapping[Any, str],
     columns: Mapping[Any, str],
-    cells: Mapping[Any, str],
+    cells: Mapping[tuple[Any, Any], str],
     signs: Signs,
+    label: int,
 ) -> list[str]:
-    """A head and a line for each row, labels to the left and signs under their heads' ends."""
-    label = max(map(len, rows.values()))
     lines = [" " * label + "".join(f"{'':{_GAP}}{head}" for head in columns.values())]
     for row, name in rows.items():
         line = "".join(
