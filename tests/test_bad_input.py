@@ -194,6 +194,23 @@ def test_a_scenario_file_that_does_not_exist_is_an_error():
     assert "mine.toml: no such scenario file" in refused("run", "app", "--scenario", "mine.toml")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu", "."], "llmroute: unknown command 'rnu'; did you mean 'run'?"),
+        (["run"], "llmroute: Missing argument 'PATHS...' (see llmroute run --help)"),
+        (["run", ".", "--junti", "x.xml"], "--junti"),
+        (["run", ".", "--junti", "x.xml"], "Did you mean"),
+        (["run", ".", "--seed", "x"], "'--seed': 'x' is not"),
+        (["list", "faluts"], "'faluts' is not one of 'scenarios', 'faults'"),
+        (["--verison"], "Did you mean"),
+        (["judge"], "Missing argument 'FILE' (see llmroute judge --help)"),
+    ],
+)
+def test_a_command_that_is_used_wrongly_is_said_in_one_message(arguments, message):
+    assert message in refused(*arguments)
+
+
 def test_nothing_to_run_is_a_mistake():
     assert llmroute("run").exit_code == 2
     assert llmroute("list", "faluts").exit_code == 2

@@ -16,6 +16,7 @@ from llmroute_sim.scenario import shipped
 from pytest_llmroute.child import Interpreter, entry_of
 from pytest_llmroute.cli import main
 from pytest_llmroute.play import play
+from pytest_llmroute.sweep import choose
 from reports import project
 from test_json_report import SCHEMA
 
@@ -84,11 +85,12 @@ def test_a_promise_that_nothing_tried_is_not_green():
 def test_untested_promises_pass_only_where_they_are_allowed():
     file = Path("good/llmroute.toml")
     file.write_text(file.read_text() + '\n[promise.avoid]\noutage-503 = "not here"\n')
-    names = [name for name, found in shipped().items() if "retry.bounded" in found.tests]
+    names = [name for name in shipped().default if "retry.bounded" in shipped()[name].tests]
     reasons = "\n".join(f'{name} = "not here"' for name in names)
     file.write_text(file.read_text().replace('outage-503 = "not here"\n', reasons))
     ran = llmroute("run", "good")
     assert "not here" in ran.stdout
+    assert "note: no promise could be tested: this run proves nothing" in lines(ran)
     assert ran.exit_code == 3
     assert llmroute("run", "--allow-untested", "good").exit_code == 0
     assert llmroute("run", "good", "--allow-untested=retry.bounded").exit_code == 0
@@ -113,6 +115,23 @@ def test_a_configuration_that_is_named_twice_is_judged_once():
 def test_policy_is_judged_only_when_it_is_asked_for():
     assert "stream.whole" not in llmroute("run", "good", "--scenario", "cut-json").stdout
     assert "stream.whole" in llmroute("run", "good", "--scenario", "cut-json", "--policy").stdout
+
+
+def test_the_whole_library_is_played_only_when_it_is_asked_for(monkeypatch):
+    default = {name for name, template in shipped().items() if template.default}
+    assert {one.name for one in choose((), ()).templates} == default < set(shipped())
+    assert {one.name for one in choose((), (), full=True).templates} == set(shipped())
+    assert {one.name for one in choose(["spend"], ()).templates} == {"spend"}
+    asked = []
+
+    def chosen(*names, full, **more):
+        asked.append(full)
+        return choose(["outage-503"], (), **more)
+
+    monkeypatch.setattr("pytest_llmroute.sweep.choose", chosen)
+    for arguments in (["run", "good"], ["run", "good", "--full"]):
+        assert llmroute(*arguments).exit_code == 0
+    assert asked == [False, True]
 
 
 def test_what_a_router_prints_is_not_in_the_report():

@@ -185,7 +185,7 @@ def test_a_long_history_is_elided_around_the_violation():
     third = replace(history.attempts[100], id="a201", call="the one")
     history.attempts.insert(102, third)
     lines = drawn(sheet([promised()], [cell(history)]))
-    assert len(lines) < 60
+    assert len(lines) < 80
     assert any("lines left out" in line for line in lines)
     assert any("✗" in line and "▶" in line for line in lines)
 

@@ -41,17 +41,22 @@ def stderr() -> Console:
 
 def page_for(console: Console, *, detail: bool = False, python: str | None = None) -> Page:
     """The page that a console offers."""
-    encoding = getattr(console.file, "encoding", None) or sys.getdefaultencoding()
-    plain = not encoding.lower().replace("-", "").startswith("utf")
+    plain = not _encoding(console).lower().replace("-", "").startswith("utf")
     return Page(max(60, min(console.width, 120)), plain, detail, python)
 
 
+def _encoding(console: Console) -> str:
+    return getattr(console.file, "encoding", None) or sys.getdefaultencoding()
+
+
 def show(console: Console, lines: Iterable[str]) -> None:
-    """Print lines as they are: nothing is wrapped, so that places can be searched for."""
+    """Print lines as they are: nothing is wrapped, so that places can be searched for. What the
+    stream has no characters for, as a user's own words may hold, is shown as ``?``."""
     from rich.text import Text
 
+    encoding = _encoding(console)
     for line in lines:
-        text = Text(line)
+        text = Text(line.encode(encoding, "replace").decode(encoding))
         if console.color_system:
             for pattern, style in _STYLES:
                 text.highlight_regex(pattern, style)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
@@ -94,8 +95,9 @@ def _entries(found: Mapping[str, str], page: Page) -> Iterator[str]:
 
 
 def _first(doc: str | None) -> str:
-    """The first sentence of a docstring."""
+    """The first sentence of a docstring, without addresses."""
     text = " ".join((doc or "").replace("``", "").split())
+    text = re.sub(r" \(https?://[^)\s]+\)", "", text)
     return text.partition(". ")[0].rstrip(".") + "."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -13,12 +13,29 @@ from llmroute_sim.history import History
 from pytest_llmroute.promises import Because
 from pytest_llmroute.report.findings import HISTORY, Finding, Report, Seen, Sheet, relative
 from pytest_llmroute.report.matrix import ASCII, UNICODE, Signs, matrix
+from pytest_llmroute.report.reproduction import test_text
+from pytest_llmroute.report.tables import figure_lines
 from pytest_llmroute.report.timeline import Numbers, draw
 
-__all__ = ("Page", "addressed", "many", "placed", "reproduction", "sheet_lines", "summary_lines")
+__all__ = (
+    "Page",
+    "addressed",
+    "evidence_lines",
+    "many",
+    "placed",
+    "quoted",
+    "reproduction",
+    "sheet_lines",
+    "smallest",
+    "summary_lines",
+    "violation_lines",
+    "worded",
+)
 
 _VIOLATIONS = 3
 """So many are put in words; the timeline marks all."""
+
+_INDENT = "  "
 
 _SECRET = re.compile(
     r"""((?:api_?key|token|secret|password)["']?\s*[:=]\s*["']?)(?!os\.environ)[^\s,"'}]+""", re.I
@@ -59,8 +76,14 @@ class Page:
         return f"{rule * 2} {text} ".ljust(self.width, rule)
 
 
-def sheet_lines(sheet: Sheet, page: Page) -> Iterator[str]:
-    """What was found of one configuration."""
+def sheet_lines(
+    sheet: Sheet,
+    page: Page,
+    remarks: Mapping[str, str] | None = None,
+    known: Collection[str] = (),
+) -> Iterator[str]:
+    """What was found of one configuration. ``remarks`` are to be made on findings, by their ids; the
+    evidence against those that are ``known`` is left out unless detail is asked for."""
     yield page.headed(f"{sheet.path} ({sheet.kind})")
     yield ""
     lines = matrix(sheet.findings, width=page.width, signs=page.signs)
@@ -68,7 +91,7 @@ def sheet_lines(sheet: Sheet, page: Page) -> Iterator[str]:
         yield from lines
         yield page.signs.legend
         yield ""
-    yield from _promise_lines(sheet, page)
+    yield from _promise_lines(sheet, page, remarks or {})
     if sheet.not_judged:
         keys = many(len(sheet.not_judged), "key")
         yield f"{keys} not judged; why: {shlex.join(['llmroute', 'promises', sheet.path])}"
@@ -76,13 +99,17 @@ def sheet_lines(sheet: Sheet, page: Page) -> Iterator[str]:
         for found, seen in sheet.silent:
             place = seen.played.id if seen.played else ""
             yield from page.wrapped(f"did not try {found.id}: {place}: {seen.verdict.reason}")
-    for found in sheet.those("broken"):
+    if figures := list(figure_lines(sheet, page)):
         yield ""
-        yield from _broken_lines(sheet, found, page)
+        yield from figures
+    for found in sheet.those("broken"):
+        if page.detail or found.id not in known:
+            yield ""
+            yield from _broken_lines(sheet, found, page)
     yield ""
 
 
-def _promise_lines(sheet: Sheet, page: Page) -> Iterator[str]:
+def _promise_lines(sheet: Sheet, page: Page, remarks: Mapping[str, str]) -> Iterator[str]:
     contract = max((len(found.promise.contract.id) for found in sheet.findings), default=0)
     group = max((len(found.promise.group) for found in sheet.findings), default=0)
     for found in sheet.findings:
@@ -95,6 +122,8 @@ def _promise_lines(sheet: Sheet, page: Page) -> Iterator[str]:
         if found.outcome == "untested":
             for reason in found.reasons:
                 yield from page.wrapped(f"untested: {reason}", "      ")
+        if found.id in remarks:
+            yield from page.wrapped(remarks[found.id], "      ")
 
 
 def placed(because: Because) -> str:
@@ -118,27 +147,71 @@ def _broken_lines(sheet: Sheet, found: Finding, page: Page) -> Iterator[str]:
     yield f"  {placed(promise.because)}"
     yield from quoted(promise.because, page)
     yield from addressed(promise.because, page)
-    broken = found.those("broken")
-    first = min(broken, key=_size)
-    assert first.played is not None  # those() gives only verdicts that have a cell
+    first = smallest(found.those("broken"))
     yield ""
-    title = first.played.title and f": {first.played.title}"
-    way = first.played.entry and f", {first.played.entry}"
-    yield from page.wrapped(f"{first.played.scenario}{way}{title}")
-    history, violations = first.played.history, first.verdict.violations
-    numbers = Numbers(history)
-    for seen in violations[:_VIOLATIONS]:
-        words = _ATTEMPT.sub(lambda match: numbers(match[0]), seen.says)
-        words = words if numbers(seen.at) in words else f"{numbers(seen.at)}: {words}"
+    yield from evidence_lines(first, page)
+    yield ""
+    if others := [seen for seen in found.those("broken") if seen is not first]:
+        yield from page.wrapped(f"also broken in {_named(others)}", "    ", "  ")
+    yield f"  {reproduction(sheet, found, first, page)}"
+    yield from _test_lines(sheet, found, first, page)
+
+
+def _test_lines(sheet: Sheet, found: Finding, seen: Seen, page: Page) -> Iterator[str]:
+    """The pytest test that would have caught it; a bare history names no configuration to test."""
+    played = seen.played
+    if played is None or sheet.kind == HISTORY:
+        return
+    text = test_text(
+        sheet.path,
+        found.id,
+        played.scenario,
+        played.entry,
+        played.seed,
+        found.promise.text,
+        width=page.width - len(_INDENT),
+    )
+    if page.plain:
+        text = text.encode("ascii", "replace").decode()
+    yield ""
+    yield from (f"{_INDENT}{line}".rstrip() for line in text.splitlines())
+
+
+def smallest(seen: Iterable[Seen]) -> Seen:
+    """Of several cells the one with the least in it, which shows most plainly what happened."""
+    return min(seen, key=_size)
+
+
+def evidence_lines(seen: Seen, page: Page) -> Iterator[str]:
+    """What broke a promise in a cell: what was done there, the observations, the picture."""
+    assert seen.played is not None  # a promise is broken in a cell
+    yield from violation_lines(seen, page)
+    yield ""
+    yield from _picture(seen.played.history, seen, page)
+
+
+def violation_lines(seen: Seen, page: Page) -> Iterator[str]:
+    """What was done in a cell, and the observations that broke a promise there."""
+    played = seen.played
+    assert played is not None  # a promise is broken in a cell
+    title = played.title and f": {played.title}"
+    way = played.entry and f", {played.entry}"
+    yield from page.wrapped(f"{played.scenario}{way}{title}")
+    violations = worded(seen)
+    for words in violations[:_VIOLATIONS]:
         yield from page.wrapped(words, "    ", f"  {page.signs.broken} ")
     if len(violations) > _VIOLATIONS:
         yield f"    and {len(violations) - _VIOLATIONS} more, marked on the timeline"
-    yield ""
-    yield from _picture(history, first, page)
-    yield ""
-    if others := [seen for seen in broken if seen is not first]:
-        yield from page.wrapped(f"also broken in {_named(others)}", "    ", "  ")
-    yield f"  {reproduction(sheet, found, first, page)}"
+
+
+def worded(seen: Seen) -> list[str]:
+    """What broke a promise in a cell, each observation with the number of its attempt."""
+    numbers = Numbers(seen.played.history if seen.played else History())
+    found = []
+    for one in seen.verdict.violations:
+        words = _ATTEMPT.sub(lambda match: numbers(match[0]), one.says)
+        found.append(words if numbers(one.at) in words else f"{numbers(one.at)}: {words}")
+    return found
 
 
 def _size(seen: Seen) -> int:
@@ -251,6 +324,8 @@ def _notes(report: Report, page: Page) -> Iterator[str]:
         yield f"the clock was not exact in some cells ({'; '.join(degraded)}): times there are approximate"
     if not sum(report.counts.values()):
         yield "nothing was judged: no promise of these configurations is tried by what was asked for"
+    elif set(report.counts) == {"untested"}:
+        yield "no promise could be tested: this run proves nothing"
     silent = [(sheet, found) for sheet in report.sheets for found, _ in sheet.silent]
     if silent:
         promises = len({(sheet.path, found.id) for sheet, found in silent})
@@ -261,6 +336,6 @@ def _notes(report: Report, page: Page) -> Iterator[str]:
         )
 
 
-def many(count: int, noun: str) -> str:
-    """``1 cell``, ``2 cells``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def many(count: int, noun: str, nouns: str | None = None) -> str:
+    """``1 cell``, ``2 cells``; ``nouns`` is the plural where an ``s`` does not make it."""
+    return f"{count} {noun}" if count == 1 else f"{count} {nouns or f'{noun}s'}"
