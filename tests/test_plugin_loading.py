@@ -49,7 +49,10 @@ def test_a_run_without_a_world_never_imports_the_simulator(pytester: pytest.Pyte
             assert not loaded & {set(HEAVY) - {"asyncio", "ssl", "httpx"}!r}
         """
     )
-    plugins = ("faker", "hypothesispytest", "respx", "anyio", "asyncio", "randomly", "time_machine")
+    plugins = (
+        "anyio", "asyncio", "faker", "hypothesispytest", "pytest_httpx", "randomly", "respx",
+        "time_machine",
+    )  # fmt: skip
     without = [part for name in plugins for part in ("-p", f"no:{name}")]
     pytester.runpytest_subprocess(*without).assert_outcomes(passed=1)
 

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from llmroute_sim.history import Attempt, Call, History
     from llmroute_sim.incidents import Incident, Live, Place, When
     from llmroute_sim.names import Unknown
-    from llmroute_sim.scenario import Scenario
-    from pytest_llmroute import contracts
+    from llmroute_sim.scenario import Scenario, Template
+    from pytest_llmroute import contracts, strategies
     from pytest_llmroute.asking import Recorded
+    from pytest_llmroute.checking import check
     from pytest_llmroute.contracts import Contract, Observation, Target
+    from pytest_llmroute.factory import WorldFactory
+    from pytest_llmroute.loopback import Server
     from pytest_llmroute.path import Path
+    from pytest_llmroute.playing import Unplayable
+    from pytest_llmroute.report.figures import Figures
+    from pytest_llmroute.report.tally import measure
     from pytest_llmroute.routers import Entry
     from pytest_llmroute.worlds import World, world
 
@@ -29,6 +35,7 @@ __all__ = (
     "Clock",
     "Contract",
     "Entry",
+    "Figures",
     "History",
     "Incident",
     "Live",
@@ -37,13 +44,20 @@ __all__ = (
     "Place",
     "Recorded",
     "Scenario",
+    "Server",
     "Stuck",
     "Target",
+    "Template",
     "Unknown",
+    "Unplayable",
     "When",
     "World",
+    "WorldFactory",
+    "check",
     "contracts",
     "faults",
+    "measure",
+    "strategies",
     "world",
 )
 
@@ -52,15 +66,25 @@ _HOMES = {
     "llmroute_sim.history": ("Attempt", "Call", "History"),
     "llmroute_sim.incidents": ("Incident", "Live", "Place", "When"),
     "llmroute_sim.names": ("Unknown",),
-    "llmroute_sim.scenario": ("Scenario",),
+    "llmroute_sim.scenario": ("Scenario", "Template"),
     "pytest_llmroute.asking": ("Recorded",),
+    "pytest_llmroute.checking": ("check",),
     "pytest_llmroute.contracts": ("Contract", "Observation", "Target"),
+    "pytest_llmroute.factory": ("WorldFactory",),
+    "pytest_llmroute.loopback": ("Server",),
     "pytest_llmroute.path": ("Path",),
+    "pytest_llmroute.playing": ("Unplayable",),
+    "pytest_llmroute.report.figures": ("Figures",),
+    "pytest_llmroute.report.tally": ("measure",),
     "pytest_llmroute.routers": ("Entry",),
     "pytest_llmroute.worlds": ("World", "world"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = {"contracts": "pytest_llmroute.contracts", "faults": "llmroute_sim.faults"}
+_MODULES = {
+    "contracts": "pytest_llmroute.contracts",
+    "faults": "llmroute_sim.faults",
+    "strategies": "pytest_llmroute.strategies",
+}
 
 
 def __getattr__(name: str) -> Any:

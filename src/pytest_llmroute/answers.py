@@ -81,14 +81,14 @@ def _choice(choice: object) -> Heard:
 
 
 def _spoken(message: object) -> str:
-    """The words of a message: its content, and what it calls tools with."""
-    said = _content(_get(message, "content"))
+    """The words of a message: its content or its refusal, and what it calls tools with."""
+    said = _content(_get(message, "content")) + _content(_get(message, "refusal"))
     calls = _get(message, "tool_calls")
     if isinstance(calls, list | tuple):
         for call in calls:
-            arguments = _get(_get(call, "function"), "arguments")
-            said += arguments if isinstance(arguments, str) else ""
-    return said
+            said += _content(_get(_get(call, "function"), "arguments"))
+            said += _content(_get(_get(call, "custom"), "input"))
+    return said + _content(_get(_get(message, "function_call"), "arguments"))
 
 
 def _content(content: object) -> str:

@@ -77,7 +77,7 @@ class Pen:
             call.outcome = "left"
             raise
         else:
-            call.outcome = "answered"
+            call.outcome = "left" if reply.left else "answered"
         finally:
             call.ended = round(self._clock.now(), 6)
             call.finish = reply.finish
@@ -87,14 +87,13 @@ class Pen:
 
     def about(self, question: Question, labels: Mapping[str, str]) -> dict[str, Any]:
         """What a call's record says of the question."""
+        asked = [question.entry.api, question.group, question.text, question.options]
         return {
             "entry": question.entry.api,
             "group": question.group,
             "stream": question.entry.stream,
             "sync": question.entry.sync,
             "question": digest(question.text),
-            "request": digest(
-                [question.entry.api, question.group, question.text, question.options]
-            ),
+            "request": digest([*asked, question.past] if question.past else asked),
             "labels": dict(labels),
         }

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Protocol
 
-from llmroute_sim.clock import Clock
 from llmroute_sim.history import Call, inside_call
-from llmroute_sim.lap import Lap
+from llmroute_sim.tokens import count
 from pytest_llmroute.answers import hear
 from pytest_llmroute.ask import CALL_HORIZON, Pen, digest
 
-__all__ = ("Recorded", "ask", "recorded", "seen_in", "takes")
+__all__ = ("Recorded", "ask", "is_async", "recorded", "seen_in", "seen_of", "spelled", "takes")
+
+
+class Clock(Protocol):
+    """What is asked of a clock."""
+
+    def horizon_at(self, seconds_from_now: float) -> AbstractContextManager[object]:
+        """A context within which nobody waits longer."""
+        ...
 
 
 class Recorded:
-    """A call while it is recorded. Say with :meth:`answer` what was answered."""
+    """A call while it is recorded. Say with :meth:`answer` what was answered.
 
-    def __init__(self, pen: Pen, clock: Clock | Lap, seen: dict[str, Any]) -> None:
+    A stream is left after ``leave_after`` tokens, where that is said.
+    """
+
+    def __init__(
+        self, pen: Pen, clock: Clock, seen: dict[str, Any], leave_after: int | None = None
+    ) -> None:
         self._clock = clock
+        self._leave_after = leave_after
         # A call may begin in one task and end in another; the record stays in a context of its own.
         self._frame = copy_context()
         self._writing = pen.writing(**seen)
@@ -38,6 +51,18 @@ class Recorded:
         self._reply.finish = heard.finish or self._reply.finish
         self._reply.vectors += map(list, heard.vectors)
 
+    @property
+    def text(self) -> str:
+        """What was answered so far."""
+        return self._reply.text
+
+    def leaves(self) -> bool:
+        """Whether the client has had enough of a stream, and notes it."""
+        if self._leave_after is None or count(self.text) < self._leave_after:
+            return False
+        self._reply.left = True
+        return True
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Everything that starts in here belongs to the call; what hangs is ended."""
@@ -52,7 +77,7 @@ class Recorded:
 
 
 @contextmanager
-def recorded(pen: Pen, clock: Clock | Lap, seen: dict[str, Any]) -> Iterator[Recorded]:
+def recorded(pen: Pen, clock: Clock, seen: dict[str, Any]) -> Iterator[Recorded]:
     """Record a call around a block."""
     call = Recorded(pen, clock, seen)
     with _settling(call):
@@ -67,7 +92,7 @@ def ask(
     kwargs: dict[str, Any],
 ) -> Any:
     """Call an application inside a call; a coroutine for what has to be awaited."""
-    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__):
+    if _is_coroutine(app):
         return _awaited(open_call, functools.partial(app, *args, **kwargs))
     call = open_call()
     with _settling(call):
@@ -83,6 +108,16 @@ def ask(
         return _finished(call, value)
     call.settle()
     return value
+
+
+def is_async(app: Callable[..., Any]) -> bool:
+    """Whether what an application gives has to be awaited, as far as can be told without asking."""
+    called = getattr(type(app), "__call__", app)  # noqa: B004 - an object with an async __call__
+    return _is_coroutine(app) or any(map(inspect.isasyncgenfunction, (app, called)))
+
+
+def _is_coroutine(app: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)
 
 
 @contextmanager
@@ -112,6 +147,9 @@ async def _finished(call: Recorded, value: Any) -> Any:
             async for piece in value:
                 call.answer(piece)
                 pieces.append(piece)
+                if call.leaves():
+                    await _aclosed(value)
+                    break
             value = pieces
         elif isinstance(value, Iterator):
             value = list(_listening(call, value))
@@ -126,6 +164,20 @@ def _listening(call: Recorded, pieces: Iterator[Any]) -> Iterator[Any]:
     for piece in pieces:
         call.answer(piece)
         yield piece
+        if call.leaves():
+            close: Any = getattr(pieces, "close", None)
+            # What goes wrong from here on nobody is told.
+            with suppress(Exception):
+                if callable(close):
+                    close()
+            return
+
+
+async def _aclosed(pieces: AsyncIterator[Any]) -> None:
+    close: Any = getattr(pieces, "aclose", None) or getattr(pieces, "close", None)
+    with suppress(Exception):
+        if callable(close):
+            await close()
 
 
 def seen_in(
@@ -142,6 +194,26 @@ def seen_in(
         "question": digest(texts),
         "request": digest([repr(args), sorted((key, repr(kwargs[key])) for key in kwargs)]),
     }
+
+
+def seen_of(
+    name: str, group: str | None, stream: bool, question: object, labels: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the record of a block can say of what is asked in it."""
+    asked = digest([name, group, repr(question) if question is not None else None])
+    return {
+        "entry": name,
+        "group": name if group is None else group,
+        "stream": stream,
+        "labels": spelled(labels),
+        "question": asked,
+        "request": asked,
+    }
+
+
+def spelled(labels: Mapping[str, Any]) -> dict[str, str]:
+    """Labels as text."""
+    return {str(key): str(value) for key, value in labels.items()}
 
 
 _TEXTS = ("messages", "prompt", "input", "question", "text", "content", "contents", "query")

@@ -186,11 +186,15 @@ def entry_of(scenario: Scenario) -> dict[str, Any]:
             }
             for incident in scenario.incidents
         ],
-        "ask": [_said(ask) for ask in scenario.asks],
+        "ask": [
+            {**_said(ask), "log": [_said(recorded) for recorded in ask.log]}
+            for ask in scenario.asks
+        ],
         **({} if bills is None else {"bills": {"input": bills.input, "output": bills.output}}),
         "first-token": scenario.first_token,
         "per-token": scenario.per_token,
         "seed": scenario.seed,
+        "one-way": scenario.one_way,
     }
 
 

@@ -13,7 +13,7 @@ from pytest_llmroute.errors import ConfigError
 if TYPE_CHECKING:
     from pytest_llmroute.routers import RoutingConfig
 
-__all__ = ("Found", "find", "read")
+__all__ = ("Found", "below", "find", "meant", "read")
 
 OWN = "llmroute.toml"
 """The name of a file that describes a router of the user's own."""
@@ -81,13 +81,7 @@ def find(paths: Iterable[Path]) -> Found:
             continue
         count = 0
         for file in _candidates(path):
-            try:
-                config = read(file)
-            except ConfigError:
-                if _meant(file):
-                    raise
-                config = None
-            if config is None:
+            if (config := _read_below(file)) is None:
                 skipped += 1
             else:
                 count += 1
@@ -98,6 +92,27 @@ def find(paths: Iterable[Path]) -> Found:
             )
             raise ConfigError(message, path=path)
     return Found(tuple(configs.values()), skipped)
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """The files below a folder that are configurations, or were meant as one and have something
+    wrong in them."""
+    for file in _candidates(folder):
+        try:
+            found = _read_below(file) is not None
+        except ConfigError:
+            found = True
+        if found:
+            yield file
+
+
+def _read_below(file: Path) -> RoutingConfig | None:
+    try:
+        return read(file)
+    except ConfigError:
+        if meant(file):
+            raise
+        return None
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
@@ -118,7 +133,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
                 yield Path(root, name)
 
 
-def _meant(path: Path) -> bool:
+def meant(path: Path) -> bool:
     """Whether a file that has something wrong was meant as a routing configuration: in a folder,
     other people's YAML is none of our business, and templates are not even YAML."""
     if path.name == OWN:

@@ -8,19 +8,20 @@ from collections.abc import Collection, Sequence
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
+from llmroute_sim.providers import providers
 from pytest_llmroute.contracts import Contract
 from pytest_llmroute.report.timeline import Numbers
 
 if TYPE_CHECKING:
     from llmroute_sim.incidents import Live
-    from pytest_llmroute.worlds import World
+    from pytest_llmroute.controls import Controls
 
 __all__ = ("complaint", "loose_ends")
 
 _SHOWN = 5
 
 
-def complaint(world: World, contracts: Sequence[Contract]) -> str | None:
+def complaint(world: Controls, contracts: Sequence[Contract]) -> str | None:
     """What contracts have against the history of a world, or None. Marks what broke them."""
     history = world.history
     number = Numbers(history)
@@ -49,7 +50,7 @@ def complaint(world: World, contracts: Sequence[Contract]) -> str | None:
     return "\n".join(lines) or None
 
 
-def _untried(world: World, contract: Contract) -> str:
+def _untried(world: Controls, contract: Contract) -> str:
     """Why a contract had nothing to judge, as far as can be told from outside."""
     history = world.history
     if not history.calls:
@@ -65,16 +66,17 @@ def _untried(world: World, contract: Contract) -> str:
     return f"{reason}; the rule: {contract.about}"
 
 
-def loose_ends(world: World, hosts: Collection[str] = ()) -> str | None:
+def loose_ends(world: Controls, hosts: Collection[str] = (), *, unmet: bool = True) -> str | None:
     """Why a test that passed proves less than it seems to, or None.
 
-    ``hosts`` are hosts (or patterns) that may be tried although nothing simulates them.
+    ``hosts`` are hosts (or patterns) that may be tried although nothing simulates them; without
+    ``unmet``, incidents may stay so.
     """
-    parts = (_unmet(world), _strays(world, hosts))
+    parts = (_unmet(world) if unmet else None, _strays(world, hosts))
     return "\n\n".join(part for part in parts if part) or None
 
 
-def _unmet(world: World) -> str | None:
+def _unmet(world: Controls) -> str | None:
     unmet = [live for live in world.simulator.incidents if not live.met]
     if not unmet:
         return None
@@ -100,7 +102,7 @@ def _came_near(live: Live) -> str:
     return f"{live.seen} attempt{'s' * (live.seen > 1)} came there, none that it acts on"
 
 
-def _strays(world: World, hosts: Collection[str]) -> str | None:
+def _strays(world: Controls, hosts: Collection[str]) -> str | None:
     strays = {
         stray.host: stray
         for stray in reversed(world.history.strays)
@@ -108,13 +110,15 @@ def _strays(world: World, hosts: Collection[str]) -> str | None:
     }
     if not strays:
         return None
-    known = list(world.simulator.deployments)
+    known = [*world.simulator.deployments, *providers()]
     lines = []
     for host, stray in reversed(strays.items()):
         close = difflib.get_close_matches(host, known, 1, 0.75)
         hint = f"; did you mean {close[0]}?" if close else ""
         call = f" in {stray.call}" if stray.call else ""
-        lines.append(f"  - {host}:{stray.port} at {stray.at:.3f}s{call}{hint}")
+        # A server on loopback knows of a path and of no host.
+        where = f"{host}:{stray.port}" if stray.port else f"/{host}"
+        lines.append(f"  - {where} at {stray.at:.3f}s{call}{hint}")
     first = next(reversed(strays))
     return "\n".join(
         [
@@ -122,7 +126,9 @@ def _strays(world: World, hosts: Collection[str]) -> str | None:
             *lines,
             "They were refused, which code that falls back swallows: the test may show something else",
             "than it was written to show.",
-            f'Simulate them: llmroute.serve("{first}", provider="openai")',
+            f'Simulate them: llmroute.serve("{first}", provider="openai")'
+            if strays[first].port
+            else "There are the base URLs of llmroute_server.environment.",
             f'If they may be tried: @pytest.mark.llmroute(hosts=["{first}"])',
         ]
     )

@@ -10,7 +10,7 @@ import pytest
 
 from llmroute_sim.names import Unknown
 
-__all__ = ("Marked", "marked", "refuse_trio")
+__all__ = ("Marked", "marked", "refuse_backend", "refuse_trio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,10 @@ class Marked:
     strict: bool = True
     seed: int | None = None
     hosts: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] | None = None
 
 
-_KEYS = ("hosts", "seed", "strict")
+_KEYS = ("hosts", "scenarios", "seed", "strict")
 
 
 def marked(item: pytest.Item) -> Marked:
@@ -39,10 +40,15 @@ def marked(item: pytest.Item) -> Marked:
                 raise Unknown("keyword of the marker llmroute", key, _KEYS)
             if not _fits(key, value):
                 raise TypeError(f"llmroute({key}={value!r}): {_WANTED[key]}")
-            if key == "hosts":
-                hosts += [value] if isinstance(value, str) else value
-            else:
-                settings.setdefault(key, value)
+            match key, value:
+                case "hosts", str():
+                    hosts.append(value)
+                case "hosts", _:
+                    hosts += value
+                case "scenarios", _:
+                    settings.setdefault(key, (value,) if isinstance(value, str) else tuple(value))
+                case _:
+                    settings.setdefault(key, value)
     return Marked(**settings, hosts=tuple(hosts))
 
 
@@ -50,6 +56,7 @@ _WANTED = {
     "strict": "True or False",
     "seed": "a whole number",
     "hosts": "a list of host names",
+    "scenarios": "a list of names and paths",
 }
 
 
@@ -65,9 +72,12 @@ def _fits(key: str, value: object) -> bool:
 
 def refuse_trio(request: pytest.FixtureRequest) -> None:
     """Fail a test that would run on a loop whose time is not ours to give."""
-    if "anyio_backend" not in request.fixturenames:
-        return
-    backend = request.getfixturevalue("anyio_backend")
+    if "anyio_backend" in request.fixturenames:
+        refuse_backend(request.getfixturevalue("anyio_backend"))
+
+
+def refuse_backend(backend: Any) -> None:
+    """Fail a test that runs on another backend of anyio than asyncio."""
     name = backend if isinstance(backend, str) else backend[0]
     if name != "asyncio":
         pytest.fail(

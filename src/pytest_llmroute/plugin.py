@@ -1,28 +1,36 @@
-"""The pytest plugin: hooks and fixtures. Whatever is heavy is imported when a test wants a world."""
+"""The pytest plugin: options, collection, and what a run comes to. Whatever is heavy is imported when a
+test wants a world."""
 
 from __future__ import annotations
 
-import hashlib
-import random
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_llmroute.marker import Marked
-    from pytest_llmroute.worlds import World
+    from pathlib import Path
 
 _MARKER = (
-    "llmroute(*, strict=True, seed=None, hosts=()): how the fixture of this name treats a test. "
+    "llmroute(*, strict=True, seed=None, hosts=(), scenarios=None): how the fixtures treat a test. "
     "strict: fail a test that passes although an injected fault was never met or a host was tried "
     "that nothing simulates; seed: what chance is drawn from, instead of the run's seed and the "
-    "test's id; hosts: names or patterns that may be tried although nothing simulates them."
+    "test's id; hosts: names or patterns that may be tried although nothing simulates them; "
+    "scenarios: names and files that llmroute_scenario goes through, instead of all."
 )
 
-_WORLD: pytest.StashKey[World] = pytest.StashKey()
-_MARKED: pytest.StashKey[Marked] = pytest.StashKey()
+pytest_plugins = ["pytest_llmroute.fixtures"]
+
+_CLOSING: pytest.StashKey[_Closing] = pytest.StashKey()
+_PAGE = "llmroute_page"
+
+OUTCOME: pytest.StashKey[str] = pytest.StashKey()
+"""What came of the promise that an item is about: kept, broken or untested."""
+
+_CONFIGS = (".yaml", ".yml", ".json")
+_OWN = "llmroute.toml"
+"""What routing configurations are called."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,74 +43,111 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="seed of every simulated world of this run (default: the ini option, else 0)",
     )
     parser.addini("llmroute_seed", "seed of every simulated world", type="int", default=0)
+    parser.addini(
+        "llmroute_scenarios",
+        "scenario files, or folders of them, that tests play by name beside the shipped ones",
+        type="paths",
+        default=[],
+    )
+    parser.addini(
+        "llmroute_configs",
+        "routing configurations whose promises are tests: files, folders and globs",
+        type="paths",
+        default=[],
+    )
+    parser.addini(
+        "llmroute_allow_untested",
+        "contracts whose promises may be untested (fallback.order), or * for all",
+        type="args",
+        default=[],
+    )
+    parser.addini(
+        "llmroute_policy",
+        "judge good practice too, which nothing promises",
+        type="bool",
+        default=False,
+    )
+    parser.addini(
+        "llmroute_baseline",
+        "a file of promises that are known not to hold and accepted for a while",
+        type="string",
+        default="",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the marker known, and see that what the ini file names is there."""
     config.addinivalue_line("markers", _MARKER)
+    if hasattr(config, "workerinput"):
+        return
+    config.stash[_CLOSING] = _Closing()
+    config.pluginmanager.register(config.stash[_CLOSING], "llmroute-closing")
+    if any(config.getini(name) for name in ("llmroute_configs", "llmroute_allow_untested")):
+        from pytest_llmroute.arguments import check
+
+        check(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker what its reports will be shown on."""
+    node.workerinput[_PAGE] = list(page_of(node.config))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """What a run can be repeated with."""
-    return f"llmroute: seed {_seed(config)}"
+    return f"llmroute: seed {run_seed(config)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Routing configurations that are arguments."""
+    found = yield
+    if file_path.suffix in _CONFIGS or file_path.name == _OWN:
+        from pytest_llmroute.arguments import given
+
+        if file_path in given(parent.config):
+            from pytest_llmroute.collect import collected
+
+            return collected(file_path, parent, found)
+    return found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Routing configurations that the ini file names."""
+    report = yield
+    if not isinstance(collector, pytest.Session) or not report.passed:
+        return report
+    if collector.config.getini("llmroute_configs"):
+        from pytest_llmroute.collect import named
+
+        report.result = [*report.result, *named(collector)]
+    return report
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Import now what tests will need, so that no test pays for it, or freezes the clock before."""
-    if any("llmroute" in getattr(item, "fixturenames", ()) for item in session.items):
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if wanted & {"llmroute", "llmroute_factory"}:
         import pytest_llmroute.worlds  # noqa: F401 - for its effect
-
-
-@pytest.fixture
-def llmroute(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A simulated world of LLM providers on a virtual clock, for one test."""
-    from pytest_llmroute.marker import marked, refuse_trio
-    from pytest_llmroute.worlds import world
-
-    refuse_trio(request)
-    marks = marked(request.node)
-    seed = _seed_of(request.node) if marks.seed is None else marks.seed
-    with world(seed=seed) as found:
-        request.node.stash[_WORLD] = found
-        request.node.stash[_MARKED] = marks
-        yield found
-
-
-@pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Seed innermost, after whoever else seeds; and judge a test that passed."""
-    if (found := item.stash.get(_WORLD, None)) is not None:
-        random.seed(found.seed)
-    result = yield
-    found = item.stash.get(_WORLD, None)
-    # unittest keeps what a test raised to itself.
-    if found is not None and not getattr(item, "_excinfo", None):
-        _judge(item, found)
-    return result
-
-
-def _judge(item: pytest.Item, found: World) -> None:
-    from pytest_llmroute.judging import loose_ends
-
-    marks = item.stash[_MARKED]
-    if marks.strict and (said := loose_ends(found, marks.hosts)) is not None:
-        pytest.fail(said, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what happened in a test that failed."""
+    """Let a report carry what its test and its world come to, also from an xdist worker."""
     report = yield
-    found = item.stash.get(_WORLD, None)
-    if found is not None and report.failed:
-        terminal = item.config.get_terminal_writer()
-        plain = "utf" not in (getattr(sys.__stdout__, "encoding", None) or "").lower()
-        drawing = found.timeline(width=terminal.fullwidth, ascii=plain)
-        report.sections.append(("llmroute timeline", drawing))
-    if found is not None and report.when == "teardown":
-        del item.stash[_WORLD]
+    if report.when == "teardown" and "pytest_llmroute.census" in sys.modules:
+        from pytest_llmroute.census import handed_over
+
+        if (found := handed_over(item.stash.get(OUTCOME, None))) is not None:
+            report.user_properties.append(("llmroute", found.dump()))
     return report
 
 
@@ -121,12 +166,55 @@ def pytest_assertrepr_compare(
     return None
 
 
-def _seed(config: pytest.Config) -> int:
+class _Closing:
+    """What all tests of a run come to, also those of xdist workers."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what a report carries."""
+        if report.when == "teardown":
+            self.told += (
+                str(value) for name, value in report.user_properties if name == "llmroute"
+            )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run in which no promise could be tested has not passed."""
+    closing = session.config.stash.get(_CLOSING, None)
+    if closing is not None and closing.told and session.exitstatus == pytest.ExitCode.OK:
+        from pytest_llmroute.report.closing import total
+
+        if total(closing.told).proves_nothing:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Who was asked, what was met, and what was never broken."""
+    closing = config.stash.get(_CLOSING, None)
+    if closing is not None and closing.told:
+        from pytest_llmroute.report.closing import show
+
+        show(terminalreporter, closing.told, *page_of(config))
+
+
+def page_of(config: pytest.Config) -> tuple[int, bool]:
+    """How wide the terminal is that shows the reports, and whether it has only ASCII."""
+    given = getattr(config, "workerinput", {}).get(_PAGE)
+    if given is not None:
+        width, plain = given
+        return int(width), bool(plain)
+    encoding = getattr(sys.__stdout__, "encoding", None) or ""
+    shown = config.pluginmanager.has_plugin("terminalreporter")
+    width = config.get_terminal_writer().fullwidth if shown else 80
+    return width, "utf" not in encoding.lower()
+
+
+def run_seed(config: pytest.Config) -> int:
+    """What the seeds of all worlds of a run come from."""
     chosen = config.getoption("--llmroute-seed")
     return int(config.getini("llmroute_seed") if chosen is None else chosen)
-
-
-def _seed_of(item: pytest.Item) -> int:
-    """A test's own seed: the same in any order, on any worker."""
-    text = f"{_seed(item.config)}\x1f{item.nodeid}".encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())

@@ -1,4 +1,4 @@
-"""The front door: a simulated world with its clock, what can be done to it, and what it shows."""
+"""The front door: a simulated world with its clock, what is asked in it, and what it shows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from urllib.parse import urlsplit
 
 # What the first answer needs, so that no test pays for it.
@@ -23,32 +23,28 @@ import genai_prices  # noqa: F401
 
 from llmroute_sim.carriers.memory import in_memory, new_clock
 from llmroute_sim.clock import Clock
-from llmroute_sim.faults import FAULTS, AdmitFault, ConnectFault, Fault, StreamFault, make
-from llmroute_sim.history import Attempt, Call, History
-from llmroute_sim.incidents import Incident, Live, Place, When
+from llmroute_sim.history import Call
 from llmroute_sim.lap import Lap
-from llmroute_sim.prompt import Usage
 from llmroute_sim.providers import provider as provider_named
-from llmroute_sim.quotas import Quota
-from llmroute_sim.simulator import Deployment, Pace, Simulator
-from pytest_llmroute import asking
-from pytest_llmroute.aiming import aimed, target_at
-from pytest_llmroute.ask import Pen, digest
+from llmroute_sim.scenario import Scenario
+from llmroute_sim.simulator import Deployment, Simulator
+from pytest_llmroute import asking, census, playing
+from pytest_llmroute.ask import Pen
 from pytest_llmroute.asking import Recorded
-from pytest_llmroute.contracts import Contract, Target
-from pytest_llmroute.judging import complaint
-from pytest_llmroute.path import Path
-from pytest_llmroute.report.timeline import draw
+from pytest_llmroute.controls import Controls
+from pytest_llmroute.library import Library, Playable
+
+if TYPE_CHECKING:
+    import httpx
+    import respx
 
 __all__ = ("World", "world")
 
 T = TypeVar("T")
 P = TypeVar("P")
 
-_WHEN = tuple(field.name for field in dataclasses.fields(When))
 
-
-class World:
+class World(Controls):
     """Providers that answer, break and mend as a test says, on a virtual clock.
 
     Made by :func:`world` or handed out by the fixture ``llmroute``. Every request that code of this
@@ -56,62 +52,16 @@ class World:
     """
 
     def __init__(self, simulator: Simulator, clock: Clock | Lap) -> None:
-        self.simulator = simulator
+        super().__init__(simulator, clock)
         self.clock = clock
-        self.marks: dict[str, str] = {}
-        """What attempts and calls broke, by their ids, for the drawing."""
+        self.library = Library()
+        """The scenarios that :meth:`play` knows by name."""
+        self.unfiled: Scenario | None = None
+        """The last scenario that was set and stands in no file."""
+        self._stage: playing.Stage | None = None
         self._pen = Pen(simulator.history, clock)
 
-    def __repr__(self) -> str:
-        return f"<World at {self.clock.now():g} s: {', '.join(self.path) or 'no attempt yet'}>"
-
     # -- setting the scene
-
-    def inject(
-        self,
-        fault: Fault | str,
-        *,
-        at: str | Iterable[str] = "*",
-        when: When | None = None,
-        **settings: Any,
-    ) -> Live:
-        """Let something go wrong, and return it live: ``heal()`` ends it.
-
-        ``at`` is a place, ``provider/model@region#key``, every part but the first optional, or
-        several. ``fault`` is a fault, or its name (``"rate-limit"``) with its fields as further
-        arguments (``retry_after=2``). The fields of :class:`When` may be given here as well
-        (``first=2``, ``between=(60, 120)``); one that a named fault has too is the fault's.
-
-        Raises ``Unknown`` (a ``ValueError``) for a place, fault or argument that does not exist.
-        """
-        if isinstance(fault, str):
-            timing = {key: settings.pop(key) for key in _WHEN if _is_timing(key, fault, settings)}
-            fault = make({"name": fault, **settings})
-        elif isinstance(fault, ConnectFault | AdmitFault | StreamFault):
-            timing = settings
-        else:
-            raise TypeError(f"inject() wants a fault or its name, not {fault!r}: faults.Outage()")
-        if when is not None and timing:
-            raise ValueError(
-                f"inject() got when={when} and {', '.join(timing)} beside it: say the time once"
-            )
-        places = [at] if isinstance(at, str) else list(at)
-        if not places:
-            raise ValueError("inject() got no place: at='*' is everywhere")
-        incident = Incident(
-            fault, tuple(map(Place.parse, places)), When.read(timing) if when is None else when
-        )
-        return self.simulator.inject(incident)
-
-    def heal(self) -> None:
-        """End every incident."""
-        for live in self.simulator.incidents:
-            live.heal()
-
-    def limit(self, who: str, *, requests: int | None = None, tokens: int | None = None) -> None:
-        """Limit requests and tokens per minute, for each key and model of a provider, deployment or
-        host. Raises ``Unknown`` for one that does not exist."""
-        self.simulator.limit(who, Quota(requests, tokens))
 
     def serve(
         self,
@@ -140,14 +90,20 @@ class World:
         known = dataclasses.replace(provider_named(provider), name=place, hosts=(name,))
         self.simulator.serve(Deployment(name, known, place, region, frozenset(models)))
 
-    def bill(self, *, input: int, output: int) -> None:  # noqa: A002 - as prices call it
-        """Bill every answer from now on for so many tokens, whatever it has, so that a budget is
-        reached in a few calls. The history marks it."""
-        self.simulator.stated_usage = Usage(input, output)
+    def stage(self, scenario: Playable, /, **said: str | Iterable[str] | float) -> playing.Stage:
+        """Let a scenario's incidents loose, and bill and pace answers as it says: until it has been
+        played, another takes its place, or the block ends (``with llmroute.stage(...):``).
 
-    def pace(self, *, first_token: float = 0.0, token: float = 0.0) -> None:
-        """How fast models answer: seconds to the first token, and for each token after it."""
-        self.simulator.pace = Pace(first_token, token)
+        Its times count from now. Arguments and errors as of :meth:`play`.
+        """
+        found = self.library.filled(scenario, said)
+        if self._stage is None or self._stage.over or self._stage.scenario != found:
+            if self._stage is not None:
+                self._stage.clear()
+            self._stage = playing.Stage.set(found, self.simulator, self.clock)
+        if isinstance(scenario, Scenario):
+            self.unfiled = scenario
+        return self._stage
 
     # -- asking
 
@@ -212,10 +168,79 @@ class World:
         if stream is not None and asking.takes(app, "stream"):
             kwargs["stream"] = stream
         seen = asking.seen_in(app, args, kwargs)
-        seen |= {"labels": _labels(labels or {}), "stream": bool(stream)}
+        seen |= {"labels": asking.spelled(labels or {}), "stream": bool(stream)}
         if group is not None:
             seen["group"] = group
         return asking.ask(lambda: Recorded(self._pen, self.clock, seen), app, args, kwargs)
+
+    @overload
+    def play(  # type: ignore[overload-overlap]  # what has to be awaited is told apart first
+        self,
+        scenario: Playable,
+        app: Callable[..., Awaitable[Any]] | Callable[..., AsyncIterator[Any]],
+        /,
+        *,
+        stream: bool | None = ...,
+        **said: str | Iterable[str] | float,
+    ) -> Coroutine[Any, Any, list[Call]]: ...
+    @overload
+    def play(
+        self,
+        scenario: Playable,
+        app: Callable[..., object],
+        /,
+        *,
+        stream: bool | None = ...,
+        **said: str | Iterable[str] | float,
+    ) -> list[Call]: ...
+    def play(
+        self,
+        scenario: Playable,
+        app: Callable[..., Any],
+        /,
+        *,
+        stream: bool | None = None,
+        **said: str | Iterable[str] | float,
+    ) -> Any:
+        """Play a scenario against an application, and return the calls that were made.
+
+        ``scenario`` is one, the name of one (``"outage-503"``), or the path of a TOML file. The roles
+        and numbers that it leaves open are said by name: ``target="openai"``, ``others=["groq",
+        "mistral"]``, ``cooldown=60``; who it has no part for is passed over.
+
+        Each call is made as ``app(text)`` and recorded as :meth:`ask` does, with the options of the
+        request, ``stream`` and ``history`` (what a conversation has behind it) if the application
+        takes them; ``stream`` decides where the scenario leaves it open. What a call raises is in the
+        history, and the workload goes on. An async application gives a coroutine to await.
+        Incidents, bills and pace hold until the play is over, and times count from its beginning.
+
+        Raises ``Unknown`` for a scenario, place, role or number that does not exist, ``ValueError``
+        for what is left open and (``Unplayable``) where the application does not do what the scenario
+        is about, ``TypeError`` for an application that cannot be called with a text.
+        """
+        calls: list[Call] = []
+
+        def opened(seen: dict[str, Any], leave_after: int | None) -> Recorded:
+            call = Recorded(self._pen, self.clock, seen, leave_after)
+            calls.append(call.record)
+            return call
+
+        part = playing.Part.of(app, self.library.filled(scenario, said), stream, opened)
+        stage = self.stage(scenario, **said)
+        if asking.is_async(app):
+            return self._played(stage, part, calls)
+        with stage:
+            playing.blocking(stage, part)
+        part.check(stage.scenario, calls)
+        return calls
+
+    async def _played(
+        self, stage: playing.Stage, part: playing.Part, calls: list[Call]
+    ) -> list[Call]:
+        with stage:
+            await playing.on_asyncio(stage, part)
+        part.check(stage.scenario, calls)
+        return calls
 
     def call(
         self,
@@ -232,78 +257,32 @@ class World:
         Hand over what was answered with ``call.answer(value)``, or contracts that judge the answer
         have nothing to go by. Blocks with an equal ``question`` ask the same.
         """
-        asked = digest([name, group, repr(question) if question is not None else None])
-        seen = {
-            "entry": name,
-            "group": name if group is None else group,
-            "stream": stream,
-            "labels": _labels(labels),
-            "question": asked,
-            "request": asked,
-        }
+        seen = asking.seen_of(name, group, stream, question, labels)
         return asking.recorded(self._pen, self.clock, seen)
 
-    # -- what happened
+    # -- beside mocks of the user's own
 
     @property
-    def history(self) -> History:
-        """Every call and attempt so far."""
-        return self.simulator.history
+    def hosts(self) -> tuple[str, ...]:
+        """Every host that answers, for tools that have to be told what is none of their business."""
+        return tuple(self.simulator.deployments)
 
-    @property
-    def path(self) -> Path:
-        """``place:outcome`` of every attempt so far, in order."""
-        return Path(self.history.path)
+    def reply(self, request: httpx.Request) -> httpx.Response | Awaitable[httpx.Response]:
+        """Answer a respx route from this world: ``route.mock(side_effect=llmroute.reply)``.
 
-    @property
-    def seed(self) -> int:
-        """What chance is drawn from."""
-        return self.simulator.seed
-
-    def sources(self, call: Call | Recorded) -> tuple[Attempt, ...]:
-        """The attempts whose words are in the answer of a call, in order of appearance."""
-        return self.history.sources(call.record if isinstance(call, Recorded) else call)
-
-    def timeline(self, *, width: int = 80, ascii: bool = False) -> str:  # noqa: A002 - as draw()
-        """A drawing of what happened, with what :meth:`holds` found marked."""
-        self.history.clock = self.clock.description
-        return draw(self.history, width=width, marks=self.marks, ascii=ascii)
-
-    # -- judging
-
-    def target(self, place: str) -> Target:
-        """The deployments at a place, as contracts want them: ``provider/model@region#key``.
-        Raises ``Unknown`` for a place that does not exist."""
-        return target_at(self.simulator, place)
-
-    def targets(self, *places: str) -> tuple[Target, ...]:
-        """:meth:`target` for several."""
-        return tuple(map(self.target, places))
-
-    def holds(self, *contracts: Contract) -> bool:
-        """Judge the history so far. True if every contract was tried and kept.
-
-        Where a contract wants targets, places do: ``fallback.Order(["openai", "anthropic"])``.
-        Raises ``AssertionError`` with what was broken (the first violation of each contract; the
-        others are marked on the timeline) and with what nothing tried, and why.
+        Blocking and async clients, streams, failures and virtual time are as without respx, and the
+        route counts its calls. Raises what httpx raises where the world fails the request.
         """
-        __tracebackhide__ = True
-        if not contracts:
-            raise ValueError("holds() got no contract: it would be true of anything")
-        said = complaint(self, [aimed(self.simulator, contract) for contract in contracts])
-        if said is not None:
-            raise AssertionError(said)
-        return True
+        from pytest_llmroute.mocking import reply
 
+        return reply(request)
 
-def _is_timing(key: str, fault: str, settings: Mapping[str, Any]) -> bool:
-    kind = FAULTS.get(fault)
-    own = {field.name for field in dataclasses.fields(kind)} if kind else set()
-    return key in settings and key not in own
+    def respx_mock(self, **settings: Any) -> respx.MockRouter:
+        """respx over httpx and httpx2, with the settings of ``respx.mock``. What no route matches is
+        answered by this world if it simulates the host."""
+        from pytest_llmroute.mocking import respx_mock
 
-
-def _labels(labels: Mapping[str, Any]) -> dict[str, str]:
-    return {str(key): str(value) for key, value in labels.items()}
+        return respx_mock(**settings)
 
 
 @contextmanager
@@ -330,3 +309,4 @@ def world(*, seed: int = 0) -> Iterator[World]:
     finally:
         random.setstate(chance)
         simulator.history.clock = clock.description
+        census.count(simulator.history)

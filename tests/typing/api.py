@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from typing import assert_type
 
 import pytest
+from hypothesis import given
 
 import pytest_llmroute
 from pytest_llmroute import (
@@ -14,17 +16,25 @@ from pytest_llmroute import (
     Call,
     Contract,
     Entry,
+    Figures,
     History,
     Incident,
     Live,
     Path,
     Place,
     Recorded,
+    Scenario,
+    Server,
     Target,
+    Template,
     When,
     World,
+    WorldFactory,
+    check,
     contracts,
     faults,
+    measure,
+    strategies,
 )
 from pytest_llmroute.contracts import budget, fallback, retry, stream
 
@@ -57,6 +67,8 @@ def test_sync(llmroute: World) -> None:
     llmroute.inject("rate-limit", at=["openai", "groq"], retry_after=2, between=(0, 60))
     llmroute.inject(faults.Cut(after=3), nth=1)
     llmroute.limit("openai", requests=3, tokens=1000)
+    llmroute.limit("groq", requests_per_day=1000, tokens_per_day=100_000)
+    llmroute.credit("openai", "2.50")
     llmroute.serve("llm.example.com", provider="openai", models=["ours"], place="ours")
     llmroute.bill(input=1000, output=1000)
     llmroute.pace(first_token=0.4, token=0.02)
@@ -99,3 +111,57 @@ def outside_of_pytest() -> None:
     every: dict[str, type[Contract]] = dict(contracts.contracts())
     entry = Entry("chat", sync=True)
     print(every, entry, world.timeline(width=100))
+
+
+def test_figures(llmroute: World) -> None:
+    figures = measure(llmroute.history, label=("tenant", "acme"))
+    assert_type(figures, Figures)
+    assert_type(figures.error_rate, float | None)
+    assert_type(figures.spent, Decimal)
+
+
+def test_a_config(tmp_path: pathlib.Path) -> None:
+    check(tmp_path / "config.yaml")
+    check("config.yaml", promise="fallback.order[chat:3]", scenario="outage-503", seed=1)
+
+
+def test_played(llmroute: World, llmroute_scenario: Template) -> None:
+    assert_type(llmroute.play("outage-503", ask, target="openai"), list[Call])
+    llmroute.play(llmroute_scenario, pieces, target="openai", others=["groq"], cooldown=60)
+    llmroute.play(pathlib.Path("mine.toml"), ask, stream=True)
+    with llmroute.stage(Scenario("mine", incidents=(Incident(faults.Outage()),))):
+        llmroute.ask(ask, "hello")
+
+
+async def test_played_on_asyncio(llmroute: World) -> None:
+    assert_type(await llmroute.play("outage-503", aask, target="openai"), list[Call])
+    assert_type(await llmroute.play("stream-cut", apieces, target="openai"), list[Call])
+
+
+@given(
+    scenario=strategies.scenarios(
+        "openai",
+        incident=strategies.incidents("openai", fault=strategies.faults("cut")),
+        workload=strategies.workloads(strategies.asks()),
+    ),
+    text=strategies.prompts(),
+    when=strategies.whens(),
+)
+def test_generated(
+    llmroute_factory: WorldFactory, scenario: Scenario, text: str, when: When
+) -> None:
+    with llmroute_factory(scenario, seed=3, strict=False, hosts=["*.example.com"]) as world:
+        assert_type(world, World)
+        assert_type(world.play(scenario, ask), list[Call])
+        world.inject(faults.Outage(), when=when)
+        world.ask(ask, text)
+
+
+def test_served(llmroute_server: Server) -> None:
+    llmroute_server.inject("outage", at="openai").heal()
+    assert_type(llmroute_server.base_url("openai"), str)
+    assert_type(llmroute_server.environment, dict[str, str])
+    with llmroute_server.call("chat", tenant="a") as call:
+        assert_type(call, Recorded)
+    assert_type(llmroute_server.path, Path)
+    llmroute_server.holds(stream.Whole())
