@@ -26,3 +26,5 @@ def _no_keys_from_outside(monkeypatch):
     for name in list(os.environ):
         if name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
+        if name.startswith("GITHUB_"):
+            monkeypatch.delenv(name)
