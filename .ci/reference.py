@@ -7,8 +7,10 @@ compares the two.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,23 +24,23 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference.md"
 
 SECTIONS = (
-    ("Fixtures", "pytest_llmroute.plugin", ("llmroute", "llmroute_factory", "llmroute_scenario", "llmroute_server")),
-    ("Worlds", "pytest_llmroute", ("world", "World", "Recorded", "WorldFactory", "Server", "Clock")),
-    ("Configurations", "pytest_llmroute", ("check",)),
-    ("What is set up", "pytest_llmroute", ("Place", "When", "Incident", "Live", "Scenario", "Template")),
-    ("", "llmroute_sim.workload", ("Ask",)),
-    ("What is found", "pytest_llmroute", ("History", "Call", "Attempt", "Path", "Figures", "measure")),
-    ("Errors", "pytest_llmroute", ("Stuck", "Unknown", "Unplayable")),
-    ("Strategies of Hypothesis", "pytest_llmroute.strategies", ()),
-    ("Contracts", "pytest_llmroute", ("Contract", "Observation", "Target", "Entry")),
-    ("Contracts of fallback", "pytest_llmroute.contracts.fallback", ()),
-    ("Contracts of retries", "pytest_llmroute.contracts.retry", ()),
-    ("Contracts of streams", "pytest_llmroute.contracts.stream", ()),
-    ("Contracts of budgets", "pytest_llmroute.contracts.budget", ()),
-    ("Contracts of caches", "pytest_llmroute.contracts.cache", ()),
-    ("Contracts of health", "pytest_llmroute.contracts.health", ()),
+    ("Fixtures", "pytest_llmroute.fixtures", ("llmroute", "llmroute_factory", "llmroute_scenario", "llmroute_server"), ("pytest", "hypothesis")),
+    ("Worlds", "pytest_llmroute", ("world", "World", "Recorded", "WorldFactory", "Server", "Clock"), ("pytest", "time")),
+    ("Configurations", "pytest_llmroute", ("check",), ("configs-in-pytest",)),
+    ("What is set up", "pytest_llmroute", ("Place", "When", "Incident", "Live", "Scenario", "Template", "Ask"), ("incident", "scenario")),
+    ("What is found", "pytest_llmroute", ("History", "Call", "Attempt", "Path", "Figures", "measure"), ("history", "figures")),
+    ("Errors", "pytest_llmroute", ("Stuck", "Unknown", "Unplayable"), ()),
+    ("Strategies of Hypothesis", "pytest_llmroute.strategies", (), ("hypothesis",)),
+    ("Contracts", "pytest_llmroute", ("Contract", "Observation", "Target", "Entry"), ("promise",)),
+    ("Contracts of fallback", "pytest_llmroute.contracts.fallback", (), ()),
+    ("Contracts of retries", "pytest_llmroute.contracts.retry", (), ()),
+    ("Contracts of streams", "pytest_llmroute.contracts.stream", (), ()),
+    ("Contracts of budgets", "pytest_llmroute.contracts.budget", (), ()),
+    ("Contracts of caches", "pytest_llmroute.contracts.cache", (), ()),
+    ("Contracts of health", "pytest_llmroute.contracts.health", (), ()),
 )  # fmt: skip
-"""Headings, the module that the names are taken from, and the names (none: all that it exports)."""
+"""Headings, the module that the names are taken from, the names (none: all that it exports), and the
+pages that say more."""
 
 OURS = {
     "World": {"library", "marks", "unfiled"},
@@ -84,14 +86,21 @@ def _documented() -> Iterator[str]:
     for package in ("llmroute_sim", "pytest_llmroute"):
         loader.load(package)
     loader.resolve_aliases(external=False)
-    for title, name, names in SECTIONS:
+    shown: dict[str, str] = {}
+    for title, name, names, pages in SECTIONS:
         module = loader.modules_collection[name]
-        if title:
-            yield f"\n## {title}\n"
+        yield f"\n## {title}\n"
+        if pages:
+            yield f"\nMore: {', '.join(f'[{_title(page)}]({page}.md)' for page in pages)}.\n"
         if not names and module.docstring:
             yield f"\n{_prose(module.docstring.value)}\n"
         for one in names or tuple(_exported(module)):
-            yield from _entry(_member(module, one), one)
+            yield from _entry(_member(module, one), one, shown)
+
+
+def _title(page: str) -> str:
+    heading = (PAGE.parent / f"{page}.md").read_text("utf-8").partition("\n")[0].removeprefix("# ")
+    return heading[0].lower() + heading[1:]
 
 
 def _exported(module: griffe.Object) -> Iterator[str]:
@@ -108,7 +117,7 @@ def _member(module: griffe.Object, name: str) -> griffe.Object:
     return found.final_target if isinstance(found, griffe.Alias) else found
 
 
-def _entry(found: griffe.Object, name: str) -> Iterator[str]:
+def _entry(found: griffe.Object, name: str, shown: dict[str, str]) -> Iterator[str]:
     yield f"\n### {name}\n"
     match found:
         case griffe.Class():
@@ -116,21 +125,38 @@ def _entry(found: griffe.Object, name: str) -> Iterator[str]:
         case griffe.Function() if not _is_fixture(found):
             yield _block(f"{name}(", _parameters(found), ")")
         case griffe.Attribute():
-            yield f"\n```text\n{name} = {found.value}\n```\n"
+            value = textwrap.fill(
+                f"{name} = {_spelled(found.value)}", WIDTH, subsequent_indent="    "
+            )
+            yield f"\n```text\n{value}\n```\n"
     if found.docstring:
         yield f"\n{_prose(found.docstring.value)}\n"
     if isinstance(found, griffe.Class):
+        yield from _called(found)
         yield "\n"
+        if stale := OURS.get(name, set()) - set(found.all_members):
+            raise KeyError(f"{name} has no {', '.join(stale)}")
         for base in reversed(found.mro()):
-            yield from _members(base, found)
+            if base.path in shown:
+                same = (f"`{one}`" for one, _ in _documented_members(base, found))
+                yield f"- As {shown[base.path]} has them: {', '.join(same)}\n"
+            else:
+                yield from _members(base, found)
+                shown[base.path] = f"[{name}](#{name.lower()})"
         yield from _members(found, found)
 
 
 def _class(found: griffe.Class) -> Iterator[str]:
     if any("dataclass" in str(one.value) for one in found.decorators):
         yield _block(f"{found.name}(", list(map(_field, _fields(found))), ")")
-    elif "__call__" in found.members:
-        yield _block(f"{found.name}()(", _parameters(found.members["__call__"]), ")")
+
+
+def _called(found: griffe.Class) -> Iterator[str]:
+    """How an object of a class is called."""
+    call = found.members.get("__call__")
+    if isinstance(call, griffe.Function) and call.docstring:
+        yield _block("factory(" if "Factory" in found.name else "(", _parameters(call), ")")
+        yield f"\n{_prose(call.docstring.value)}\n"
 
 
 def _fields(found: griffe.Class) -> Iterator[griffe.Attribute]:
@@ -143,23 +169,32 @@ def _fields(found: griffe.Class) -> Iterator[griffe.Attribute]:
 def _field(one: griffe.Attribute) -> str:
     made = re.fullmatch(r"field\(default(?:_factory)?=(\w+)\)", str(one.value))
     value = {"list": "[]", "dict": "{}"}.get(made[1], made[1]) if made else one.value
-    return f"{one.name}: {one.annotation}{'' if value is None else f' = {value}'}"
+    return f"{one.name}: {one.annotation}{'' if value is None else f' = {_spelled(value)}'}"
 
 
 def _members(found: griffe.Class, shown_of: griffe.Class) -> Iterator[str]:
+    for name, one in _documented_members(found, shown_of):
+        said = _prose(one.docstring.value) if one.docstring else ""
+        short = name
+        if isinstance(one, griffe.Function):
+            short = f"{name}({', '.join(_parameters(one, short=True))})"
+        if name == "check" and found.name != "Contract":
+            # What every contract has: when it observes something.
+            yield f"{said}\n"
+        elif "\n\n" in said:
+            yield f"- `{short}`\n\n{_indented(said)}\n\n"
+        else:
+            yield f"- `{short}`: {_indented(said).lstrip()}\n"
+
+
+def _documented_members(
+    found: griffe.Class, shown_of: griffe.Class
+) -> Iterator[tuple[str, griffe.Object]]:
     for name, one in found.members.items():
         ours = name.startswith("_") or name in OURS.get(shown_of.name, ())
-        inherited = found is not shown_of and name in shown_of.members
-        if ours or inherited or one.is_alias or not one.docstring:
-            continue
-        said = _prose(one.docstring.value)
-        if name == "check" and "id" in found.members and "history" in str(one.parameters):
-            # What every contract has: how many observations it makes.
-            yield f"\n{said}\n"
-        elif isinstance(one, griffe.Function):
-            yield f"- `{name}({', '.join(_parameters(one, short=True))})`\n\n{_indented(said)}\n\n"
-        else:
-            yield f"- `{name}`: {_indented(said).lstrip()}\n"
+        overridden = found is not shown_of and name in shown_of.members
+        if not (ours or overridden or one.is_alias) and one.docstring:
+            yield name, one
 
 
 def _is_fixture(found: griffe.Function) -> bool:
@@ -179,15 +214,20 @@ def _parameters(found: griffe.Function, *, short: bool = False) -> list[str]:
         if one.annotation is not None and not short:
             text += f": {one.annotation}"
         if one.default is not None and not stars:
-            text += f"={one.default}" if short else f" = {one.default}"
+            text += f"={_spelled(one.default)}" if short else f" = {_spelled(one.default)}"
         shown.append(text)
     return shown
+
+
+def _spelled(value: object) -> str:
+    """A value as this project spells it."""
+    return re.sub(r"'([^'\"]*)'", r'"\1"', str(value))
 
 
 def _block(head: str, parts: list[str], tail: str) -> str:
     line = f"{head}{', '.join(parts)}{tail}"
     if len(line) > WIDTH:
-        line = f"{head}\n{''.join(f'    {part},\n' for part in parts)}{tail}"
+        line = "\n".join([head, *(f"    {part}," for part in parts), tail])
     return f"\n```text\n{line}\n```\n"
 
 
@@ -224,18 +264,22 @@ def _of_pytest() -> Iterator[str]:
     said = _Options()
     plugin.pytest_addoption(said)  # type: ignore[arg-type]  # what of a parser is used
     marker, about = plugin._MARKER.split(": ", 1)
+    first, _, rest = about.partition(". ")
     yield "\n## Options of pytest\n\n"
     yield _table(("option", "meaning"), [(f"`{name}`", text) for name, text in said.options])
     yield "\n\n"
     yield _table(
         ("in the ini file", "kind", "unless said", "meaning"),
         [
-            (f"`{name}`", kind, f"`{default}`" if default not in ([], "") else "", text)
+            (f"`{name}`", kind, f"`{default}`".lower() if default not in ([], "") else "", text)
             for name, kind, default, text in said.ini
         ],
     )
     yield f"\n\n### The marker\n\n```text\npytest.mark.{marker}\n```\n\n"
-    yield f"{about[0].upper()}{about[1:]}\n"
+    yield f"{first[0].upper()}{first[1:]}.\n\n"
+    for keyword in rest.rstrip(".").split("; "):
+        name, _, text = keyword.partition(": ")
+        yield f"- `{name}`: {text}\n"
 
 
 def _of_the_command() -> Iterator[str]:
@@ -247,13 +291,20 @@ def _of_the_command() -> Iterator[str]:
         own = click.Context(command, info_name=name, parent=context)
         yield f"\n### llmroute {name}\n"
         yield f"\n```text\n{own.command_path} {' '.join(command.collect_usage_pieces(own))}\n```\n"
-        about, _, example = (command.help or "").partition("\b\n")
+        about, _, example = inspect.cleandoc(command.help or "").partition("\b\n")
         yield f"\n{about.strip()}\n" + (f"\n```sh\n{example.strip()}\n```\n" if example else "")
-        records = [
-            one.get_help_record(own) for one in command.get_params(own) if one.name != "help"
-        ]
-        options = [(f"`{record[0]}`", record[1]) for record in records if record is not None]
+        options = [_option(one) for one in command.params if isinstance(one, click.Option)]
         yield f"\n{_table(('option', 'meaning'), options)}\n" if options else ""
+
+
+def _option(one: click.Option) -> tuple[str, str]:
+    names = ", ".join(one.opts) + "".join(f", {name}" for name in one.secondary_opts)
+    choices = "|".join(one.type.choices) if isinstance(one.type, click.Choice) else "PATH"
+    value = "" if one.is_flag else f" {one.metavar or choices}".replace(" [=", "[=")
+    notes = ["required"] * one.required
+    if one.show_default and not one.is_flag:
+        notes.append(f"{one.default} unless told")
+    return f"`{names}{value}`", f"{one.help}{f' ({chr(59).join(notes)})' if notes else ''}"
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import runpy
 import shlex
 import shutil
 import sys
@@ -38,6 +39,7 @@ import yaml
 from click.testing import CliRunner
 from packaging.requirements import Requirement
 
+import pytest_llmroute
 from llmroute_sim import faults, providers, scenario
 from pytest_llmroute import baseline, census, configs
 from pytest_llmroute.cli import main
@@ -474,6 +476,23 @@ def test_a_table_says_what_the_code_says(name):
     assert found is not None, f"{page} has no table {name}"
     expected = make()
     assert found[1] == expected, f"{page} is behind the code; this belongs there:\n\n{expected}\n"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    pytest.importorskip("griffe")
+    return runpy.run_path(str(ROOT / ".ci" / "reference.py"))["page"]()
+
+
+def test_the_reference_says_what_the_code_says(reference):
+    written = PAGES["reference.md"].read_text("utf-8")
+    assert written == reference, "docs/reference.md is behind: python .ci/reference.py --write"
+
+
+def test_everything_public_is_in_the_reference(reference):
+    headings = set(re.findall(r"^### (\w+)$", reference, re.M))
+    modules = {"contracts", "faults", "strategies"}
+    assert set(pytest_llmroute.__all__) - modules <= headings
 
 
 def test_every_role_and_number_of_the_library_is_explained():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmroute_sim.incidents import Incident, Live, Place, When
     from llmroute_sim.names import Unknown
     from llmroute_sim.scenario import Scenario, Template
+    from llmroute_sim.workload import Ask
     from pytest_llmroute import contracts, strategies
     from pytest_llmroute.asking import Recorded
     from pytest_llmroute.checking import check
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_llmroute.worlds import World, world
 
 __all__ = (
+    "Ask",
     "Attempt",
     "Call",
     "Clock",
@@ -67,6 +69,7 @@ _HOMES = {
     "llmroute_sim.incidents": ("Incident", "Live", "Place", "When"),
     "llmroute_sim.names": ("Unknown",),
     "llmroute_sim.scenario": ("Scenario", "Template"),
+    "llmroute_sim.workload": ("Ask",),
     "pytest_llmroute.asking": ("Recorded",),
     "pytest_llmroute.checking": ("check",),
     "pytest_llmroute.contracts": ("Contract", "Observation", "Target"),

@@ -249,7 +249,8 @@ class _Virtual(asyncio.SelectorEventLoop):
                 handle = ready.popleft()
                 if not handle._cancelled:
                     handle._run()
-            if loop._stopping or selector.foreign:
+            # The world may have ended in one of them, and let go of the loop.
+            if loop._stopping or selector.foreign or loop._selector is not selector:
                 return None
         if len(scheduled) > _MANY:
             return once()  # it clears those that were cancelled
