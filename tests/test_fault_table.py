@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,9 @@ from .truth.cells import Cell, in_memory
 from .truth.clients import CLIENTS
 from .truth.matrix import Row
 
+# LiteLLM leaves connections to the garbage collector, and has no way to close them.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 PAGE = Path(__file__).parent.parent / "docs" / "fault-table.md"
 PRESENT = [name for name, client in CLIENTS.items() if client.available]
 SAMPLE = [
@@ -18,6 +24,14 @@ SAMPLE = [
     for number, case in enumerate(case for case in CASES if case not in OVER_TLS)
     if (number + place) % 12 == 0
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _swept() -> Iterator[None]:
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 def rows() -> dict[tuple[str, str], list[str]]:
@@ -67,7 +81,8 @@ def test_the_table_says_what_a_client_raises(cell: Cell) -> None:
 
 @pytest.mark.parametrize("name", [o for o in OTHERS if o.partition(": ")[0] in SPEAK_OPENAI][::7])
 def test_the_table_says_what_is_raised_at_those_who_speak_openais_format(name: str) -> None:
-    client = next((c for c in PRESENT if c.startswith("openai") and c != "openai 2"), None)
+    generations = [c for c in PRESENT if c.startswith("openai") and not c.endswith("async")]
+    client = next((c for c in generations if c != "openai 2"), None)
     if client is None:
         pytest.skip("needs openai>=3")
     provider, _, case = name.partition(": ")

@@ -199,12 +199,13 @@ def _swept() -> Iterator[None]:
     was = gc.isenabled()
     fresh = not gc.get_freeze_count()
     gc.disable()
-    gc.collect()
     if fresh:
+        # What was there before is not looked through again and again.
         gc.freeze()
     try:
         yield
     finally:
+        gc.collect()
         if fresh:
             gc.unfreeze()
         if was:

@@ -250,7 +250,7 @@ class _Virtual(asyncio.SelectorEventLoop):
                 if not handle._cancelled:
                     handle._run()
             # The world may have ended in one of them, and let go of the loop.
-            if loop._stopping or selector.foreign or loop._selector is not selector:
+            if loop._stopping or loop._selector is not selector or selector.foreign:
                 return None
         if len(scheduled) > _MANY:
             return once()  # it clears those that were cancelled

@@ -182,7 +182,8 @@ class Unprocessable(AdmitFault):
 
 @dataclass(frozen=True, slots=True)
 class Moderated(AdmitFault):
-    """The input is refused by the provider's policy, with the provider's own status and code."""
+    """The input is refused by the provider's policy, with the provider's own status and code; also a
+    false alarm (https://github.com/browser-use/browser-use/issues/4783)."""
 
     def admit(self, prompt: Prompt, window: int | None) -> Refusal | None:
         return Refusal("moderation")

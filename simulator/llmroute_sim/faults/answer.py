@@ -42,7 +42,8 @@ class EmptyAnswer(AnswerFault):
 @dataclass(frozen=True, slots=True)
 class RefusedByModel(AnswerFault):
     """The model will not answer, and says so with status 200, in the place that the format has for
-    it."""
+    it: OpenAI's ``refusal`` (https://platform.openai.com/docs/guides/structured-outputs), Anthropic's
+    stop reason (https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons)."""
 
     def speak(self, answer: Answer, prompt: Prompt, author: Author) -> Answer:
         if not _talks(answer):
@@ -86,7 +87,7 @@ class SchemaViolated(AnswerFault):
 @dataclass(frozen=True, slots=True)
 class CutShort(AnswerFault):
     """The model stops after ``after`` words and says that it had used its tokens up, though it had
-    not."""
+    not. By analogy: no public report was found."""
 
     after: int = 3
 

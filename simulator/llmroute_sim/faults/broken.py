@@ -102,7 +102,7 @@ class ErrorInBody(StreamFault):
 @dataclass(frozen=True, slots=True)
 class MalformedEvent(StreamFault):
     """After ``after`` tokens of a stream the next event's JSON is broken; the rest comes as if nothing
-    had been. A JSON answer is not touched."""
+    had been. A JSON answer is not touched. By analogy with half events at the end of cut streams."""
 
     after: int = 3
 

@@ -20,7 +20,8 @@ __all__ = (
 
 @dataclass(frozen=True, slots=True)
 class DuplicatedChunk(StreamFault):
-    """After ``after`` tokens of a stream the next one comes twice. A JSON answer is not touched."""
+    """After ``after`` tokens of a stream the next one comes twice, as from a proxy that sends again. A
+    JSON answer is not touched. By analogy with ``cumulative-chunks``."""
 
     after: int = 3
 
@@ -35,7 +36,7 @@ class DuplicatedChunk(StreamFault):
 @dataclass(frozen=True, slots=True)
 class ReorderedChunks(StreamFault):
     """After ``after`` tokens of a stream the next two come in each other's place. A JSON answer is
-    not touched."""
+    not touched. By analogy: formats that number their events do so for a reason."""
 
     after: int = 3
 
@@ -78,7 +79,8 @@ class MissingUsage(StreamFault):
 
 @dataclass(frozen=True, slots=True)
 class MissingFinish(StreamFault):
-    """The answer ends as it should but for its finish reason, which is null."""
+    """The answer ends as it should but for its finish reason, which is null. By analogy with streams
+    that end without one (https://github.com/ENTERPILOT/GoModel/issues/1017)."""
 
     def bend(self, events: Iterator[Event], scene: Scene) -> Iterator[Event]:
         return _finished(events, None, scene)
