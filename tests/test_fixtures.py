@@ -284,6 +284,7 @@ def test_a_deadline_of_the_tests_own_is_kept_and_that_of_hypothesis_is_not(
         from time_machine import escape_hatch
 
         wait = time.sleep
+        settings.load_profile("default")  # not the one for CI, which knows no deadline
 
         @settings(max_examples=2, database=None)
         @given(st.booleans())
