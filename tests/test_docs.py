@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import shlex
 import shutil
 import sys
 import tomllib
 from typing import Any
+from unittest.mock import patch
 
 import click
 import pytest
@@ -173,7 +175,8 @@ def _pytest(arguments, suite):
     others = () if "-n" in " ".join(arguments) else ("-p", "no:xdist")
     census.handed_over()  # what ran before is not counted
     imported = Imported()
-    done = suite.runpytest_inprocess(*QUIET, *others, *arguments, plugins=[imported])
+    with patch.dict(os.environ):
+        done = suite.runpytest_inprocess(*QUIET, *others, *arguments, plugins=[imported])
     imported.keep(suite.path)
     return int(done.ret), "\n".join(done.outlines)
 

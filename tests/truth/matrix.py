@@ -13,7 +13,7 @@ from pathlib import Path
 from .cells import Cell, Outcome
 
 _WORKER = Path(__file__).with_name("worker.py")
-_PATIENCE = 900.0
+_PATIENCE = 1800.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,6 +288,8 @@ class TCPCarrier:
 
     def _settle(self) -> None:
         """Close what refuses from now on, and open what does not any more."""
+        if self._loop is None:
+            return  # all is being closed, and an answer that was under way has ended
         for address, listener in self._own.items():
             refuses = self._refuses(address)
             if refuses and listener.open:

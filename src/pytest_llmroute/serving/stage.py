@@ -9,6 +9,7 @@ from llmroute_sim.clock import RealClock
 from llmroute_sim.names import Unknown
 from llmroute_sim.scenario import Scenario, Template
 from llmroute_sim.simulator import Deployment, Pace, Simulator
+from llmroute_sim.sums import NUMBERS
 from llmroute_sim.wire import Request
 from pytest_llmroute.library import ROLES, Library
 from pytest_llmroute.serving.addresses import paths
@@ -83,7 +84,7 @@ def chosen(name: str, roles: Mapping[str, Sequence[str]], numbers: Mapping[str, 
         )
     try:
         # The workload is not played, but it is read: it belongs to the file.
-        template.bind(roles, dict.fromkeys(whole, 2.0) | dict(numbers))
+        template.bind(roles, {**NUMBERS, **numbers})
         return incidents.bind(roles, numbers)
     except Unknown:
         raise
