@@ -78,12 +78,15 @@ def fingerprint(secret: str | bytes) -> str:
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What a call raised: the class names of the exception and its bases, the HTTP status that it
-    carries, if any. ``message`` is only of failures that are our own finding (a call that hangs): what
-    an exception says may hold a key or a prompt."""
+    carries, if any, and the hint when to come back (seconds). ``message`` is only of failures that are
+    our own finding (a call that hangs): what an exception says may hold a key or a prompt. ``leaked``
+    are the fingerprints of the keys that its words did hold."""
 
     kinds: tuple[str, ...]
     status: int | None = None
     message: str = ""
+    retry_after: float | None = None
+    leaked: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -95,7 +98,13 @@ class Call:
     the caller asked, ``question`` of its text alone: two calls ask the same exactly when ``request``
     is equal, and nearly the same when only ``question`` is. ``marks`` are the
     coined words found in the answer, in order. ``finish`` is the finish reason the caller was
-    shown, None where the answer has no place for one; ``cost`` what the router said it cost (USD).
+    shown, None where the answer has no place for one; ``cost`` what the router said it cost (USD),
+    ``tokens_in`` and ``tokens_out`` the usage that the answer states, ``model`` the name that it shows,
+    ``dimension`` the length of its vectors.
+
+    ``features`` are what was asked for besides words, as :attr:`Attempt.features` names it;
+    ``options`` the options of the request that tell the router what to do (``disable_fallbacks``,
+    ``num_retries``, ``timeout``, ``tags``...), never what is sent on to a model.
     """
 
     id: str
@@ -114,6 +123,12 @@ class Call:
     marks: tuple[str, ...] = ()
     finish: str | None = None
     cost: Decimal | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    model: str | None = None
+    dimension: int | None = None
+    features: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -123,7 +138,9 @@ class Attempt:
     ``call`` is the call it belongs to, None where nothing told; ``ordinal`` counts within the call
     from 1; ``via`` is the attempt of a hosted gateway that made this one. ``place`` is the short
     name used in a path, ``deployment`` the host that was dialled. ``operation`` is what was wanted:
-    ``chat``, ``completions``, ``messages``, ``embeddings``, ``models``, ``model``, ``count_tokens``. ``outcome`` is the status; or, if
+    ``chat``, ``completions``, ``messages``, ``responses``, ``embeddings``, ``models``, ``model``,
+    ``count_tokens``; ``features`` what was wanted besides words: ``json``, ``schema``, ``thinking``,
+    ``tools``. ``outcome`` is the status; or, if
     there was none, how it ended (``refused``, ``no-name``, ``tls-expired``, ``silence``, ``reset``,
     ``end``, ``left``...); or the status with what became of the body (``200-cut``, ``200-reset``,
     ``200-stall``, ``200-error``, ``200-unfinished``, ``200-garbled``, ``200-length``, ``200-damaged``,
@@ -132,8 +149,8 @@ class Attempt:
     ``spent`` is what the provider charged (USD), for ``tokens_in`` and ``tokens_out`` tokens;
     ``billed_as_stated`` says that the token counts were set by the scenario. ``head``,
     ``first_token`` and ``last`` are when the head, the first and the last segment of the body were
-    performed. ``marks`` are all
-    coined words of the whole answer; ``complete`` says that all of it was performed, ``left`` that the
+    performed. ``shown`` is the model that the answer names, ``dimension`` the length of its vectors.
+    ``marks`` are all coined words of the whole answer; ``complete`` says that all of it was performed, ``left`` that the
     client went away before.
     """
 
@@ -168,6 +185,9 @@ class Attempt:
     marks: tuple[str, ...] = ()
     complete: bool = False
     left: bool = False
+    features: tuple[str, ...] = ()
+    shown: str | None = None
+    dimension: int | None = None
 
     @property
     def aside(self) -> bool:
@@ -337,15 +357,15 @@ def _tidy(moment: float) -> float:
 
 
 def _read_call(entry: Mapping[str, Any]) -> Call:
-    fields = tuples(entry, {"marks"})
+    fields = tuples(entry, {"marks", "features"})
     if fields.get("failure") is not None:
-        fields["failure"] = Failure(**tuples(fields["failure"], {"kinds"}))
+        fields["failure"] = Failure(**tuples(fields["failure"], {"kinds", "leaked"}))
     if fields.get("cost") is not None:
         fields["cost"] = Decimal(fields["cost"])
     return Call(**fields)
 
 
 def _read_attempt(entry: Mapping[str, Any]) -> Attempt:
-    fields = tuples(entry, {"marks", "faults"})
+    fields = tuples(entry, {"marks", "faults", "features"})
     fields["spent"] = Decimal(fields.get("spent", 0))
     return Attempt(**fields)

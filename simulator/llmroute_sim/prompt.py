@@ -25,10 +25,17 @@ __all__ = (
 )
 
 Operation: TypeAlias = Literal[
-    "chat", "messages", "completions", "embeddings", "models", "model", "count_tokens"
+    "chat",
+    "messages",
+    "responses",
+    "completions",
+    "embeddings",
+    "models",
+    "model",
+    "count_tokens",
 ]
-"""What a request wants: OpenAI's chat completions, Anthropic's messages, text completions,
-embeddings; or what costs nothing: the list of models, one model, a count of tokens."""
+"""What a request wants: OpenAI's chat completions, Anthropic's messages, OpenAI's responses, text
+completions, embeddings; or what costs nothing: the list of models, one model, a count of tokens."""
 
 FREE: frozenset[Operation] = frozenset(("models", "model", "count_tokens"))
 """Operations that no model answers: nothing is charged, and no quota of tokens is used."""
@@ -112,6 +119,17 @@ class Prompt:
     echo: bool = False
     page: Page | None = None
     unknown: Refusal | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What is wanted besides words, in alphabetical order."""
+        wanted = {
+            "json": self.json,
+            "schema": self.schema is not None,
+            "thinking": self.thinking is not None,
+            "tools": bool(self.tools),
+        }
+        return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
     @property
     def special(self) -> bool:

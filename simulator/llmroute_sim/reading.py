@@ -37,7 +37,7 @@ __all__ = (
 
 ROLES = ("target", "next", "others")
 MODES = ("json", "stream")
-ENTRIES = ("chat", "embeddings")
+ENTRIES = ("chat", "text", "responses", "messages", "embeddings")
 STIMULI = ("incidents", "repeats", "spend")
 
 Check: TypeAlias = Callable[[Any], Any]

@@ -255,6 +255,8 @@ class Simulator:
             attempt.marks = tuple(author.marks)
             attempt.tokens_in, attempt.tokens_out = answer.usage.input, answer.usage.output
             attempt.billed_as_stated = self.stated_usage is not None
+            attempt.shown = answer.model
+            attempt.dimension = len(answer.vectors[0]) if answer.vectors else None
             attempt.spent = sold.tariff.charge(answer.usage)
             if account is not None:
                 account.take(prompt.tokens)
@@ -281,7 +283,7 @@ class Simulator:
         except Unreadable as unreadable:
             return unreadable.refusal
         attempt.model, attempt.stream = prompt.model or None, prompt.stream
-        attempt.prompt = prompt.digest
+        attempt.prompt, attempt.features = prompt.digest, prompt.features
         attempt.request = fingerprint(request.body)
         return prompt
 

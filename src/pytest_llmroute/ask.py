@@ -81,7 +81,9 @@ class Pen:
         finally:
             call.ended = round(self._clock.now(), 6)
             call.finish = reply.finish
-            call.cost = reply.cost
+            call.cost, call.model = reply.cost, reply.model
+            call.tokens_in, call.tokens_out = reply.tokens_in, reply.tokens_out
+            call.dimension = len(reply.vectors[0]) if reply.vectors else None
             spelled = " ".join(map(prose.mark_of, reply.vectors))
             call.marks = self._history.marks_in(f"{reply.text} {spelled}")
 

@@ -22,7 +22,9 @@ __all__ = (
     "RoutingConfig",
 )
 
-Api: TypeAlias = Literal["chat", "embeddings"]
+Api: TypeAlias = Literal["chat", "text", "responses", "messages", "embeddings"]
+"""What a caller speaks: OpenAI's chats, text completions or responses, Anthropic's messages, or
+embeddings."""
 
 
 class MissingPackage(Exception):
@@ -61,12 +63,16 @@ class Question:
 class Reply:
     """What the caller has got so far. A router fills it as it goes, so that what came before an
     exception is not lost. ``on_token`` is called when the first piece arrives; ``left`` says that
-    the client went away before the end."""
+    the client went away before the end. ``tokens_in`` and ``tokens_out`` are the usage that the answer
+    states, ``model`` the name that it shows, ``cost`` what the router says it cost (USD)."""
 
     on_token: Callable[[], None] = lambda: None
     text: str = ""
     finish: str | None = None
     cost: Decimal | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    model: str | None = None
     vectors: list[list[float]] = field(default_factory=list)
     left: bool = False
 
