@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from itertools import pairwise
 
 import pytest
@@ -200,3 +201,56 @@ def test_chance_is_not_drawn_from_while_time_passes():
         return random.getstate() == before
 
     assert virtually(program)
+
+
+def test_a_timer_set_before_a_loop_first_runs_in_a_world_is_due_when_it_says():
+    clock, seen = Clock(), []
+    with in_memory(Simulator(clock), clock):
+        loop = asyncio.SelectorEventLoop()
+        clock.sleep(1000)
+        loop.call_later(5, lambda: seen.append(clock.now()))
+        clock.sleep(2)
+        loop.call_at(loop.time() + 6, loop.stop)
+        loop.run_forever()
+        loop.close()
+    assert (seen, clock.now()) == ([1005], 1008)
+
+
+def test_a_timer_outlives_the_runs_of_a_loop_and_is_due_when_it_says():
+    clock, seen = Clock(), []
+    with in_memory(Simulator(clock), clock):
+        loop = asyncio.SelectorEventLoop()
+        loop.run_until_complete(asyncio.sleep(1))
+        loop.call_later(5, lambda: seen.append(clock.now()))
+        clock.sleep(2)
+        loop.run_until_complete(asyncio.sleep(1))
+        loop.run_until_complete(asyncio.sleep(3))
+        loop.close()
+    assert (seen, clock.now()) == ([6], 7)
+
+
+def test_timers_of_an_older_loop_are_due_as_long_after_it_comes_into_a_world_as_they_said():
+    clock, seen = Clock(), []
+    loop = asyncio.SelectorEventLoop()
+    loop.call_later(3600, lambda: seen.append(("before", round(clock.now()))))
+    with in_memory(Simulator(clock), clock):
+        clock.sleep(100)
+        loop.call_later(5, lambda: seen.append(("inside", clock.now())))
+        loop.run_until_complete(asyncio.sleep(4000))
+    loop.close()
+    assert seen == [("inside", 105), ("before", 3700)]
+
+
+def test_a_loop_whose_world_has_ended_keeps_real_time_and_its_timers_with_it():
+    clock, seen = Clock(), []
+    loop = asyncio.SelectorEventLoop()
+    with in_memory(Simulator(clock), clock):
+        loop.run_until_complete(asyncio.sleep(1000))
+        loop.call_later(0.01, seen.append, "soon")
+        loop.call_later(1000, seen.append, "later")
+    began = time.monotonic()
+    loop.run_until_complete(asyncio.sleep(0.02))
+    assert time.monotonic() - began < 10
+    assert type(loop) is asyncio.SelectorEventLoop
+    loop.close()
+    assert seen == ["soon"]

@@ -169,6 +169,9 @@ def test_the_long_suspension_lasts_eighteen_days_with_a_call_every_hour():
 
 
 class GivesUp(Reference):
+    def tries_again(self, failure: Failed, tries: int, stream: bool) -> bool:
+        return False
+
     def visits_after(
         self, failure: Failed, failures: list[Failed], visits: list[Upstream], stream: bool
     ) -> list[Upstream]:
@@ -183,6 +186,9 @@ class TakesTheLastFirst(Reference):
 
 
 class KnowsSomebodyElse(Reference):
+    def tries_again(self, failure: Failed, tries: int, stream: bool) -> bool:
+        return False
+
     def visits_after(
         self, failure: Failed, failures: list[Failed], visits: list[Upstream], stream: bool
     ) -> list[Upstream]:
@@ -193,8 +199,11 @@ class KnowsSomebodyElse(Reference):
 
 
 class TriesFourTimes(Reference):
+    def hint(self, headers: httpx.Headers) -> float | None:
+        return None
+
     def tries_again(self, failure: Failed, tries: int, stream: bool) -> bool:
-        return tries < 4 and not failure.spoken
+        return tries < 4
 
     def speaks_on(self, failure: Failed) -> bool:
         return True
@@ -323,7 +332,8 @@ def test_a_story_catches_who_gets_wrong_what_it_is_about(name):
         (name, contract)
         for name in IN_MEMORY
         for contract in shipped()[name].tests
-        if contract in WRONG
+        # The reference does not ask for gzip, and looks at no body as if it were.
+        if contract in WRONG and name != "faults/damaged-compression"
     ],
 )
 def test_every_contract_that_is_named_can_be_broken_there(name, contract):

@@ -6,10 +6,11 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,6 +35,7 @@ from pytest_llmroute.serving.live import Board, closing_lines
 from pytest_llmroute.serving.served import News
 from pytest_llmroute.serving.server import Server
 from pytest_llmroute.serving.stage import Stage, chosen
+from pytest_llmroute.serving.trust import VARIABLES, throw_away
 
 LLMROUTE = Path(sys.executable).with_name("llmroute")
 QUESTION = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
@@ -49,7 +51,11 @@ class Client:
     def send(self, method, url, said=None, **headers):
         """Status and answer; headers with ``_`` for ``-``."""
         parts = urlsplit(url)
-        connection = HTTPConnection(parts.hostname, parts.port, timeout=30)
+        if parts.scheme == "https":
+            trusted = ssl.create_default_context(cafile=self.server.environment["SSL_CERT_FILE"])
+            connection = HTTPSConnection(parts.hostname, parts.port, timeout=30, context=trusted)
+        else:
+            connection = HTTPConnection(parts.hostname, parts.port, timeout=30)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         body = said if isinstance(said, bytes) else None if said is None else json.dumps(said)
         with contextlib.closing(connection):
@@ -118,9 +124,63 @@ def test_only_a_listener_of_its_own_refuses_a_connection_and_the_variables_lead_
         assert shown[-1] == "not met: 1 refused at groq"
 
 
+@pytest.mark.parametrize("provider", ["groq", "together", "mistral"])
+def test_the_variable_of_a_listener_leads_where_that_of_the_shared_port_does(client, provider):
+    variable = f"{provider.upper()}_BASE_URL"
+    with serving(listeners={provider: 0}) as other:
+        behind = urlsplit(client.server.environment[variable]).path
+        assert behind == f"/{provider}{urlsplit(other.server.environment[variable]).path}"
+
+
 def test_a_listener_of_nobody_is_named_with_the_closest():
     with pytest.raises(Unknown, match="'opnai'; did you mean 'openai'"):
         Server(Stage(), listeners={"opnai": 0})
+
+
+@pytest.fixture
+def over_tls():
+    pytest.importorskip("trustme")
+    with throw_away() as trust, serving(trust=trust, listeners={"groq": 0}) as made:
+        yield made
+
+
+def test_with_tls_every_provider_is_served_by_https_alone_and_what_controls_it_by_http(over_tls):
+    server = over_tls.server
+    leading = {name: url for name, url in server.environment.items() if name.endswith("_URL")}
+    assert {urlsplit(url).scheme for url in leading.values()} == {"https"}
+    assert len(set(leading.values())) == len(leading)
+    assert {Path(server.environment[name]).read_text("ascii") for name in VARIABLES} == {
+        server.carrier.authority
+    }
+    assert over_tls.ask()[0] == 200
+    assert over_tls.ask("groq", model="llama-3.3-70b-versatile")[0] == 200
+    assert over_tls.admin("GET", "path")[1] == ["openai:200", "groq:200"]
+
+
+def test_a_certificate_that_does_not_hold_is_refused_by_the_client_until_it_is_healed(over_tls):
+    wrong = {"fault": {"name": "tls-failure", "reason": "expired"}, "at": "openai"}
+    over_tls.admin("POST", "incidents", wrong)
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
+        over_tls.ask()
+    assert over_tls.ask("groq", model="llama-3.3-70b-versatile")[0] == 200
+    over_tls.admin("DELETE", "incidents")
+    assert over_tls.ask()[0] == 200
+    assert over_tls.admin("GET", "path")[1] == ["openai:tls-expired", "groq:200", "openai:200"]
+
+
+def test_who_does_not_trust_the_authority_is_not_served(over_tls):
+    place = urlsplit(over_tls.server.urls["openai"])
+    stranger = HTTPSConnection(place.hostname, place.port, context=ssl.create_default_context())
+    with contextlib.closing(stranger), pytest.raises(ssl.SSLCertVerificationError):
+        stranger.request("GET", "/v1/models")
+    assert over_tls.admin("GET", "path")[1] == []
+
+
+def test_without_what_makes_certificates_tls_is_refused_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    ran = llmroute("serve", "--tls")
+    assert (ran.exit_code, "pip install trustme" in ran.stderr) == (2, True)
+    assert "Traceback" not in ran.stderr
 
 
 def test_hosts_of_a_configuration_are_served_by_their_labels(tmp_path):
@@ -716,6 +776,26 @@ def test_the_command_serves_until_ctrl_c_and_saves_what_happened(tmp_path):
     assert any(line.startswith("openai ") for line in closing)
     history = history_of(json.loads(saved.read_text("utf-8")))
     assert history.path == ["openai:503", "openai:200"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_curl_trusts_by_its_variable_what_is_served_and_the_authority_is_thrown_away():
+    pytest.importorskip("trustme")
+    with started("--quiet", "--tls", "--listener", "openai") as (server, said):
+        told = dict(line.removeprefix("export ").split("=", 1) for line in said if "=" in line)
+        command = ["curl", "-sS", "--noproxy", "*", f"{told['OPENAI_BASE_URL']}/models"]
+        authority = Path(told["CURL_CA_BUNDLE"])
+        asked = [
+            subprocess.run(
+                command, env=env, capture_output=True, text=True, timeout=30, check=False
+            )
+            for env in ({"PATH": os.environ["PATH"]}, {**os.environ, **told})
+        ]
+        assert authority.exists()
+        assert over(server) == (0, "", "")
+    assert [one.returncode for one in asked] == [60, 0]
+    assert "error" in json.loads(asked[1].stdout)
+    assert not authority.exists()
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX signals")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from llmroute_sim import prose
 from llmroute_sim.clock import Stuck
 from llmroute_sim.history import Call, Failure, History, inside_call
+from pytest_llmroute.failures import failure_of
 from pytest_llmroute.routers import Question, Reply
+from pytest_llmroute.wanted import features, routing
 
-__all__ = ("CALL_HORIZON", "Pen", "digest", "failure_of")
+__all__ = ("CALL_HORIZON", "Pen", "digest")
 
 CALL_HORIZON = 2 * 3600.0
 """Virtual seconds after which a call counts as hanging: longer than the longest timeout that a router has
@@ -34,23 +36,14 @@ def digest(value: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def failure_of(error: BaseException) -> Failure:
-    """What an exception tells the caller. Its message is left out: it may hold a key or a prompt."""
-    kinds = tuple(
-        kind.__name__
-        for kind in type(error).__mro__
-        if kind not in (object, BaseException, Exception)
-    )
-    status = getattr(error, "status_code", None)
-    return Failure(kinds or ("Exception",), status if isinstance(status, int) else None)
-
-
 class Pen:
-    """Writes calls into a history as they happen."""
+    """Writes calls into a history as they happen. ``keys`` are the fingerprints of those that no
+    caller should be shown, beside the ones that attempts carry."""
 
-    def __init__(self, history: History, clock: Ticking) -> None:
+    def __init__(self, history: History, clock: Ticking, keys: Collection[str] = ()) -> None:
         self._history = history
         self._clock = clock
+        self._keys = frozenset(keys)
 
     @contextmanager
     def writing(self, **seen: Any) -> Iterator[tuple[Call, Reply]]:
@@ -70,7 +63,7 @@ class Pen:
             raise
         except Exception as error:
             call.outcome = "failed"
-            call.failure = failure_of(error)
+            call.failure = failure_of(error, self._secret())
             raise
         except BaseException:
             # Cancelled, interrupted, skipped, or the world ended: nobody waits for an answer.
@@ -87,6 +80,11 @@ class Pen:
             spelled = " ".join(map(prose.mark_of, reply.vectors))
             call.marks = self._history.marks_in(f"{reply.text} {spelled}")
 
+    def _secret(self) -> frozenset[str]:
+        """The fingerprints of every key that is known by now."""
+        carried = (attempt.key for attempt in self._history.attempts)
+        return self._keys.union(key for key in carried if key is not None)
+
     def about(self, question: Question, labels: Mapping[str, str]) -> dict[str, Any]:
         """What a call's record says of the question."""
         asked = [question.entry.api, question.group, question.text, question.options]
@@ -98,4 +96,6 @@ class Pen:
             "question": digest(question.text),
             "request": digest([*asked, question.past] if question.past else asked),
             "labels": dict(labels),
+            "features": features(question.options),
+            "options": routing(question.options),
         }

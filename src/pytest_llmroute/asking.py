@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from llmroute_sim.history import Call, inside_call
 from llmroute_sim.tokens import count
-from pytest_llmroute.answers import hear
+from pytest_llmroute.answers import hear, take
 from pytest_llmroute.ask import CALL_HORIZON, Pen, digest
+from pytest_llmroute.wanted import features, routing
 
 __all__ = ("Recorded", "ask", "is_async", "recorded", "seen_in", "seen_of", "spelled", "takes")
 
@@ -46,10 +47,7 @@ class Recorded:
     def answer(self, value: object) -> None:
         """Take what the application answered, or the next piece of it: text, or any object that
         carries text."""
-        heard = hear(value)
-        self._reply.add(heard.text)
-        self._reply.finish = heard.finish or self._reply.finish
-        self._reply.vectors += map(list, heard.vectors)
+        take(self._reply, hear(value))
 
     @property
     def text(self) -> str:
@@ -184,7 +182,8 @@ def seen_in(
     app: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
     """What a call's record can say of the arguments of an application: the name of the application,
-    the group that was asked for (a model, else the application itself), digests of the question and of the whole request."""
+    the group that was asked for (a model, else the application itself), digests of the question and
+    of the whole request, what is wanted besides words, and what a router is told to do."""
     model = kwargs.get("model")
     texts = [text for value in (args, kwargs) for text in _texts(value)]
     name = getattr(app, "__name__", None) or type(app).__name__
@@ -193,6 +192,8 @@ def seen_in(
         "group": model if isinstance(model, str) else name,
         "question": digest(texts),
         "request": digest([repr(args), sorted((key, repr(kwargs[key])) for key in kwargs)]),
+        "features": features(kwargs),
+        "options": routing(kwargs),
     }
 
 

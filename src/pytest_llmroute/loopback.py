@@ -15,7 +15,7 @@ from pytest_llmroute import asking, census
 from pytest_llmroute.ask import Pen
 from pytest_llmroute.asking import Recorded
 from pytest_llmroute.controls import Controls
-from pytest_llmroute.serving.addresses import base_url, environment, paths
+from pytest_llmroute.serving.addresses import base_url, environment, past_proxies, paths, roots
 
 __all__ = ("Server", "served")
 
@@ -49,7 +49,7 @@ class Server(Controls):
     def environment(self) -> dict[str, str]:
         """The variables that lead the SDKs of every provider here, with keys that open nothing:
         ``subprocess.run(..., env={**os.environ, **llmroute_server.environment})``."""
-        return environment(self.origin)
+        return environment(roots(self.origin)) | past_proxies()
 
     @property
     def history(self) -> History:

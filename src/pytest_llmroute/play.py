@@ -88,7 +88,7 @@ class _Stage:
     def __init__(self, cell: Cell, history: History, clock: Clock) -> None:
         self._cell = cell
         self._clock = clock
-        self._pen = Pen(history, clock)
+        self._pen = Pen(history, clock, cell.config.keys)
         self._horizons: dict[str, Horizon] = {}
 
     def count(self, attempt: Attempt) -> None:

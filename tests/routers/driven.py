@@ -10,14 +10,37 @@ from typing import Any, ClassVar
 
 import httpx
 
-from pytest_llmroute.routers import Entry, Question, Reply
+from pytest_llmroute.routers import Api, Entry, Question, Reply
 from pytest_llmroute.routers.listening import enough
+from pytest_llmroute.wanted import routing
 
-from .reference import Emit, Knobs, Open, Read, Reference, Upstream
+from .formats import Answer, Asked
+from .reference import Emit, Knobs, Open, Read, Reference
+from .upstreams import Upstream
+
+_APIS: tuple[Api, ...] = ("chat", "messages", "responses", "text")
 
 ENTRIES = tuple(
     Entry("chat", sync=sync, stream=stream) for sync in (True, False) for stream in (False, True)
 )
+"""How a router is asked that only chats."""
+
+WAYS = (
+    *(
+        Entry(api, sync=sync, stream=stream)
+        for api in _APIS
+        for sync in (True, False)
+        for stream in (False, True)
+    ),
+    *(Entry("embeddings", sync=sync) for sync in (True, False)),
+)
+"""Every way in."""
+
+_FINISH = {
+    "messages": {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"},
+    "responses": {"stop": "completed", "length": "incomplete", "tool_calls": "completed", "content_filter": "incomplete"},
+}  # fmt: skip
+"""Finish reasons in the words of the ways in, where these are not OpenAI's old ones."""
 
 
 def headers(upstream: Upstream) -> dict[str, str]:
@@ -38,13 +61,14 @@ class Routed:
     not_judged: ClassVar[tuple[()]] = ()
     deployments: ClassVar[tuple[()]] = ()
     environment: ClassVar[dict[str, str]] = {}
+    keys: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def path(self) -> Path:
         return Path(__file__)
 
     def entries(self, group: str) -> tuple[Entry, ...]:
-        return ENTRIES
+        return WAYS
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Driven]:
@@ -87,7 +111,7 @@ class Driven:
                         return self._heard(text, question, reply)
 
             with suppress(Gone):
-                self._conclude(reply, drive(self._steps(question), perform))
+                self._conclude(reply, drive(self._steps(question), perform), question)
 
     async def aask(self, question: Question, reply: Reply) -> None:
         async with httpx.AsyncClient() as client, AsyncExitStack() as current:
@@ -115,7 +139,7 @@ class Driven:
                         return self._heard(text, question, reply)
 
             with suppress(Gone):
-                self._conclude(reply, await adrive(self._steps(question), perform))
+                self._conclude(reply, await adrive(self._steps(question), perform), question)
 
     def _heard(self, text: str, question: Question, reply: Reply) -> None:
         reply.add(text)
@@ -124,10 +148,22 @@ class Driven:
             raise Gone
 
     def _steps(self, question: Question) -> Generator[Any, Any, Any]:
-        return self.router.answer(question.text, dict(question.options), question.entry.stream)
+        orders = routing(question.options)
+        sent = {k: v for k, v in question.options.items() if k not in orders and k != "metadata"}
+        entry = question.entry
+        return self.router.answer(
+            Asked(
+                question.text, sent, orders, entry.stream, entry.sync, entry.api, question.past
+            )
+        )
 
-    def _conclude(self, reply: Reply, answer: Any) -> None:
-        reply.finish = answer.finish or "stop"
+    def _conclude(self, reply: Reply, answer: Answer, question: Question) -> None:
+        reply.tokens_in, reply.tokens_out = answer.tokens
+        reply.model, reply.cost = answer.model, answer.cost
+        reply.vectors += answer.vectors
+        if question.entry.api != "embeddings":
+            finish = answer.finish or "stop"
+            reply.finish = _FINISH.get(question.entry.api, {}).get(finish, finish)
 
 
 def drive(steps: Generator[Any, Any, Any], perform: Callable[[Any], Any]) -> Any:

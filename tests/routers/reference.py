@@ -3,55 +3,48 @@
 Its logic is one generator of effects, so that blocking and asyncio, streamed and whole, are the same
 code; the two drivers only perform effects. Each decision is a method of its own, for mutants to get
 wrong.
+
+Where more can be added:
+
+- a *group* has several deployments (:class:`~.upstreams.Group`); an :class:`~.upstreams.Upstream` may
+  carry more of what picking reads (weight, limits, tags, latency...), all with a default;
+- ``Knobs`` gains fields, each with a default that switches the feature off;
+- ``pick`` gathers who of a group may be asked now; ``choose`` (which of them), ``admits`` (limits),
+  ``opens`` and ``closes`` (around every attempt, also one that is dropped with its stream) hand on to
+  :class:`~.picking.Picking`, and are methods here so that a mutant can get them wrong;
+- ``pay``, ``price``, ``window_over`` are the budget; ``cache_key``, ``look_up``, ``served_again``,
+  ``store``, ``spoil`` are the cache.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 import httpx
 
+from llmroute_sim.tokens import count
 
-@dataclass(frozen=True)
-class Upstream:
-    """Who can be asked, in which format, and at what price (USD per token)."""
-
-    name: str
-    url: str
-    model: str
-    key: str
-    price: tuple[Decimal, Decimal]
-    anthropic: bool = False
-
-
-OPENAI = Upstream(
-    "openai", "https://api.openai.com/v1/chat/completions", "gpt-4o", "sk-openai",
-    (Decimal("0.0000025"), Decimal("0.00001")),
-)  # fmt: skip
-ANTHROPIC = Upstream(
-    "anthropic", "https://api.anthropic.com/v1/messages", "claude-sonnet-4-6", "sk-anthropic",
-    (Decimal("0.000003"), Decimal("0.000015")), anthropic=True,
-)  # fmt: skip
-GROQ = Upstream(
-    "groq", "https://api.groq.com/openai/v1/chat/completions", "llama-3.3-70b-versatile", "sk-groq",
-    (Decimal("0.00000059"), Decimal("0.00000079")),
-)  # fmt: skip
-MISTRAL = Upstream(
-    "mistral", "https://api.mistral.ai/v1/chat/completions", "mistral-large-latest", "sk-mistral",
-    (Decimal("0.000002"), Decimal("0.000006")),
-)  # fmt: skip
+from .formats import UNREADABLE, Answer, Asked, Failed, body, carries, hear_body, hear_event
+from .picking import Picking
+from .upstreams import ANTHROPIC, GROQ, LARGE, MISTRAL, OPENAI, SMALL, Group, Upstream, alone
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """How the router is set up; None switches a feature off."""
+    """How the router is set up; None switches a feature off.
 
-    chain: tuple[Upstream, ...] = (OPENAI, ANTHROPIC, GROQ)
+    ``chain`` are the groups that answer chats, the first of which callers ask for; ``embedders`` those
+    that make vectors. ``failures`` in a row take a deployment out for ``cooldown`` seconds.
+    """
+
+    chain: tuple[Group, ...] = (alone(OPENAI), alone(ANTHROPIC), alone(GROQ))
+    embedders: tuple[Group, ...] = (alone(SMALL), alone(LARGE))
+    dimensions: int = 512
     retries: int = 2
     patience: float = 10.0
     budget: Decimal | None = None
@@ -61,20 +54,14 @@ class Knobs:
     cooldown: float = 60.0
 
 
-class Failed(Exception):
-    """An upstream failed. ``status`` is None where there was no answer, ``spoken`` says whether the
-    caller has seen words already."""
-
-    def __init__(self, why: str, status: int | None = None, *, hint: float | None = None) -> None:
-        super().__init__(why)
-        self.why = why
-        self.status = status
-        self.hint = hint
-        self.spoken = False
-
-
 class NoAnswer(Exception):
-    """Nobody answered."""
+    """Nobody answered. ``status_code`` is what the last of them said, ``retry_after`` when somebody
+    may be asked again (seconds)."""
+
+    def __init__(self, why: str, status: int | None, retry_after: float | None = None) -> None:
+        super().__init__(why)
+        self.status_code = status
+        self.retry_after = retry_after
 
 
 # -- effects
@@ -97,14 +84,12 @@ class Emit:
     text: str
 
 
-@dataclass
-class Answer:
-    """What came of an attempt so far."""
+@dataclass(frozen=True)
+class Try:
+    """An attempt of a call that came to nothing."""
 
-    text: str = ""
-    finish: str | None = None
-    done: bool = False
-    tokens: tuple[int, int] = (0, 0)
+    upstream: Upstream
+    failure: Failed
 
 
 @dataclass
@@ -121,62 +106,92 @@ class Reference:
 
     def __init__(self, knobs: Knobs) -> None:
         self.knobs = knobs
-        self.health = {upstream.name: Health() for upstream in (*knobs.chain, MISTRAL)}
+        self.picking = Picking(knobs)
+        groups = (*knobs.chain, *knobs.embedders, alone(MISTRAL))
+        everybody = [upstream for group in groups for upstream in group.deployments]
+        self.health = {upstream.name: Health() for upstream in everybody}
         self.cache: dict[str, tuple[float, Answer]] = {}
         self.running = 0
 
-    def answer(
-        self, text: str, options: dict[str, Any], stream: bool
-    ) -> Generator[Any, Any, Answer]:
-        key = self.cache_key(text, options, stream)
-        found = self.look_up(key)
+    def answer(self, asked: Asked) -> Generator[Any, Any, Answer]:
+        key = self.cache_key(asked)
+        found = self.look_up(key, asked)
         if found is not None:
             yield Emit(found.text)
-            return found
+            return self.served_again(found)
         self.running += 1
         try:
-            return (yield from self.route(key, text, options, stream))
+            return (yield from self.route(key, asked))
         finally:
             self.running -= 1
 
-    def route(
-        self, key: str, text: str, options: dict[str, Any], stream: bool
-    ) -> Generator[Any, Any, Answer]:
+    def route(self, key: str, asked: Asked) -> Generator[Any, Any, Answer]:
         failures: list[Failed] = []
-        visits = list(self.knobs.chain)
+        visits = list(self.chain(asked))
         while visits:
-            upstream = visits.pop(0)
-            if not self.in_service(upstream):
-                continue
-            tries = 0
-            while True:
-                tries += 1
-                answer, began = Answer(), time.monotonic()
+            group, trail = visits.pop(0), list[Try]()
+            while (upstream := self.pick(group, asked, trail)) is not None:
+                answer, began = Answer(model=upstream.model), time.monotonic()
+                self.opens(upstream, asked)
                 try:
-                    patience = self.patience(tries, stream)
-                    asked = body(upstream, text, options, stream)
-                    yield from self.attempt(Open(upstream, asked, patience), stream, answer)
+                    patience = self.patience(upstream, len(trail) + 1, asked)
+                    opened = Open(upstream, self.body(upstream, asked, failures), patience)
+                    yield from self.attempt(opened, asked, answer)
                 except Failed as failure:
                     failures.append(failure)
-                    failure.spoken = stream and bool(answer.text)
-                    self.count_failure(upstream, failure)
+                    trail.append(Try(upstream, failure))
+                    failure.spoken = asked.stream and bool(answer.text)
+                    self.count_failure(upstream, failure, asked)
                     if failure.spoken and not self.speaks_on(failure):
-                        self.spoil(key, answer)
-                        raise
-                    hinted = time.monotonic() < self.health[upstream.name].hinted_until
-                    if not hinted and self.tries_again(failure, tries, stream):
-                        continue
-                    visits = self.visits_after(failure, failures, visits, stream)
-                    break
-                self.health[upstream.name].failures = 0
-                self.pay(upstream, answer, began, stream)
-                self.store(key, answer, stream)
-                return answer
-        raise NoAnswer("; ".join(failure.why for failure in failures) or "nobody is in service")
+                        self.spoil(key, answer, asked)
+                        raise self.told([failure]) from failure
+                    if not self.tries_again(failure, group, trail, asked):
+                        break
+                else:
+                    self.succeeds(upstream, asked)
+                    self.pay(upstream, answer, began, asked)
+                    self.store(key, answer, asked)
+                    return answer
+                finally:
+                    self.closes(upstream, asked, answer, began)
+            if trail:
+                visits = self.visits_after(trail[-1].failure, failures, visits, asked)
+        raise self.told(failures) from (failures[-1] if failures else None)
 
-    # -- decisions
+    # -- decisions: where to go
 
-    def in_service(self, upstream: Upstream) -> bool:
+    def chain(self, asked: Asked) -> Sequence[Group]:
+        groups = self.knobs.embedders if asked.embeds else self.knobs.chain
+        return groups[:1] if asked.orders.get("disable_fallbacks") else groups
+
+    def pick(self, group: Group, asked: Asked, trail: Sequence[Try]) -> Upstream | None:
+        """Who of a group is asked next: one that was not asked yet, else the one that was asked longest
+        ago and may succeed now; None where nobody is left."""
+        done = [one.upstream for one in trail]
+        hopeless = [one.upstream for one in trail if not one.failure.transient]
+        free = [
+            upstream
+            for upstream in group.deployments
+            if upstream not in hopeless
+            and self.serves(upstream, asked)
+            and self.in_service(upstream, asked)
+            and self.admits(upstream, asked)
+        ]
+        if not free:
+            return None
+        if fresh := [upstream for upstream in free if upstream not in done]:
+            return self.choose(fresh, group, asked)
+        return next(upstream for upstream in done if upstream in free)
+
+    def serves(self, upstream: Upstream, asked: Asked) -> bool:
+        """Whether an upstream can do what is asked for at all."""
+        return carries(upstream, asked) and self.fits(upstream, asked)
+
+    def fits(self, upstream: Upstream, asked: Asked) -> bool:
+        said = " ".join((asked.text, *(text for _, text in asked.past)))
+        return upstream.window is None or count(said) <= upstream.window
+
+    def in_service(self, upstream: Upstream, asked: Asked) -> bool:
         health, now = self.health[upstream.name], time.monotonic()
         if now < health.rests_until or now < health.hinted_until:
             return False
@@ -184,31 +199,58 @@ class Reference:
             health.window_began, health.spent = None, Decimal(0)
         return self.knobs.budget is None or health.spent < self.knobs.budget
 
-    def window_over(self, health: Health, now: float) -> bool:
-        return health.window_began is not None and now >= health.window_began + self.knobs.window
+    def retries(self, asked: Asked) -> int:
+        return int(asked.orders.get("num_retries", self.knobs.retries))
 
-    def tries_again(self, failure: Failed, tries: int, stream: bool) -> bool:
-        transient = failure.status is None or failure.status in (200, 408) or failure.status >= 500
-        return transient and tries <= self.knobs.retries
+    def tries_again(
+        self, failure: Failed, group: Group, trail: Sequence[Try], asked: Asked
+    ) -> bool:
+        if len(trail) > self.retries(asked) or failure.wrong_request:
+            return False
+        siblings = {upstream.name for upstream in group.deployments}
+        return failure.transient or siblings != {one.upstream.name for one in trail}
 
     def visits_after(
-        self, failure: Failed, failures: list[Failed], visits: list[Upstream], stream: bool
-    ) -> list[Upstream]:
+        self, failure: Failed, failures: list[Failed], visits: list[Group], asked: Asked
+    ) -> list[Group]:
         return visits
 
     def speaks_on(self, failure: Failed) -> bool:
         return False
 
-    def count_failure(self, upstream: Upstream, failure: Failed) -> None:
+    def patience(self, upstream: Upstream, tries: int, asked: Asked) -> float:
+        return float(asked.orders.get("timeout", self.knobs.patience))
+
+    def told(self, failures: list[Failed]) -> Exception:
+        """What is raised when nobody answers."""
+        if failures:
+            why = "; ".join(failure.why for failure in failures)
+            return NoAnswer(why, failures[-1].status, failures[-1].hint)
+        return NoAnswer("nobody is in service", 503, self.until_service())
+
+    def until_service(self) -> float:
+        now = time.monotonic()
+        waits = (max(one.rests_until, one.hinted_until) - now for one in self.health.values())
+        return min((wait for wait in waits if wait > 0), default=1.0)
+
+    # -- decisions: health
+
+    def succeeds(self, upstream: Upstream, asked: Asked) -> None:
+        self.health[upstream.name].failures = 0
+
+    def count_failure(self, upstream: Upstream, failure: Failed, asked: Asked) -> None:
         health, now = self.health[upstream.name], time.monotonic()
         if failure.hint is not None and failure.status in (429, 503):
             health.hinted_until = now + failure.hint
-        if failure.status in (400, 401, 403, 404, 413, 422):
+        if not self.counts(failure):
             return
         health.failures += 1
         if self.knobs.failures is not None and health.failures >= self.knobs.failures:
             health.failures = 0
             self.rest(health, now)
+
+    def counts(self, failure: Failed) -> bool:
+        return failure.status not in (400, 401, 403, 404, 413, 422)
 
     def rest(self, health: Health, now: float) -> None:
         health.rests_until = now + self.knobs.cooldown
@@ -219,38 +261,69 @@ class Reference:
         seconds = headers.get("retry-after", "")
         return float(seconds) if seconds.replace(".", "", 1).isdigit() else None
 
-    def finished(self, answer: Answer) -> bool:
-        return answer.done
+    # -- decisions: among the deployments of a group
 
-    def patience(self, tries: int, stream: bool) -> float:
-        return self.knobs.patience
+    def choose(self, free: Sequence[Upstream], group: Group, asked: Asked) -> Upstream:
+        return self.picking.choose(free, group, asked)
 
-    def pay(self, upstream: Upstream, answer: Answer, began: float, stream: bool) -> None:
+    def admits(self, upstream: Upstream, asked: Asked) -> bool:
+        return self.picking.admits(upstream, asked)
+
+    def opens(self, upstream: Upstream, asked: Asked) -> None:
+        self.picking.opens(upstream, asked)
+
+    def closes(self, upstream: Upstream, asked: Asked, answer: Answer, began: float) -> None:
+        self.picking.closes(upstream, asked, answer, began)
+
+    # -- decisions: money
+
+    def pay(self, upstream: Upstream, answer: Answer, began: float, asked: Asked) -> None:
         health = self.health[upstream.name]
         if health.window_began is None:
             health.window_began = began
+        answer.cost = self.price(upstream, answer)
+        health.spent += answer.cost
+
+    def price(self, upstream: Upstream, answer: Answer) -> Decimal:
         into, out = answer.tokens
-        health.spent += upstream.price[0] * into + upstream.price[1] * out
+        return upstream.price[0] * into + upstream.price[1] * out
 
-    def cache_key(self, text: str, options: dict[str, Any], stream: bool) -> str:
-        return json.dumps([text, options, stream], sort_keys=True)
+    def window_over(self, health: Health, now: float) -> bool:
+        return health.window_began is not None and now >= health.window_began + self.knobs.window
 
-    def look_up(self, key: str) -> Answer | None:
+    # -- decisions: memory
+
+    def cache_key(self, asked: Asked) -> str:
+        whole = [asked.api, asked.text, asked.past, dict(asked.options), asked.stream]
+        return json.dumps(whole, sort_keys=True)
+
+    def look_up(self, key: str, asked: Asked) -> Answer | None:
         stored = self.cache.get(key)
         if self.knobs.ttl is None or stored is None or time.monotonic() >= stored[0]:
             return None
         return stored[1]
 
-    def store(self, key: str, answer: Answer, stream: bool) -> None:
+    def served_again(self, found: Answer) -> Answer:
+        return replace(found, cost=Decimal(0))
+
+    def store(self, key: str, answer: Answer, asked: Asked) -> None:
         if self.knobs.ttl is not None:
             self.cache[key] = (time.monotonic() + self.knobs.ttl, answer)
 
-    def spoil(self, key: str, answer: Answer) -> None:
+    def spoil(self, key: str, answer: Answer, asked: Asked) -> None:
         """A stream broke off after its first words: there is nothing worth keeping."""
 
     # -- one attempt
 
-    def attempt(self, opened: Open, stream: bool, answer: Answer) -> Generator[Any, Any, None]:
+    def body(self, upstream: Upstream, asked: Asked, failures: list[Failed]) -> dict[str, Any]:
+        """What an upstream is sent; ``failures`` are those that the call has met before."""
+        sized = {"dimensions": self.knobs.dimensions} if upstream.embeds else {}
+        return sized | body(upstream, asked)
+
+    def finished(self, answer: Answer) -> bool:
+        return answer.done
+
+    def attempt(self, opened: Open, asked: Asked, answer: Answer) -> Generator[Any, Any, None]:
         name = opened.upstream.name
         try:
             status, headers = yield opened
@@ -259,81 +332,17 @@ class Reference:
             pending, whole = b"", b""
             while piece := (yield Read()):
                 whole += piece
-                if stream:
+                if asked.stream:
                     *lines, pending = (pending + piece).split(b"\n")
                     for line in lines:
                         before = answer.text
                         hear_event(line, answer, status)
                         if said := answer.text[len(before) :]:
                             yield Emit(said)
-            if not stream:
+            if not asked.stream:
                 hear_body(json.loads(whole), answer)
                 yield Emit(answer.text)
             elif not self.finished(answer):
                 raise Failed(f"{name} ended before its end", 200)
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, *UNREADABLE) as error:
             raise Failed(f"{name} {type(error).__name__}") from error
-
-
-def body(upstream: Upstream, text: str, options: dict[str, Any], stream: bool) -> dict[str, Any]:
-    rest = dict(options)
-    system = rest.pop("system", None)
-    messages = [{"role": "user", "content": text}]
-    if upstream.anthropic:
-        rest = {key: value for key, value in rest.items() if key not in ("seed", "stop")}
-        if "stop" in options:
-            rest["stop_sequences"] = options["stop"]
-        if system is not None:
-            rest["system"] = system
-        rest.setdefault("max_tokens", 256)
-    else:
-        if system is not None:
-            messages.insert(0, {"role": "system", "content": system})
-        if stream:
-            rest["stream_options"] = {"include_usage": True}
-    return {"model": upstream.model, "messages": messages, "stream": stream, **rest}
-
-
-def hear_body(body: dict[str, Any], answer: Answer) -> None:
-    if "error" in body:
-        raise Failed(f"error in the body: {body['error'].get('message')}", 200)
-    answer.done = True
-    usage = body.get("usage", {})
-    if "choices" in body:
-        choice = body["choices"][0]
-        answer.text, answer.finish = choice["message"]["content"] or "", choice["finish_reason"]
-        answer.tokens = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-    else:
-        answer.text = "".join(block["text"] for block in body["content"])
-        answer.finish = body["stop_reason"]
-        answer.tokens = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-
-
-def hear_event(line: bytes, answer: Answer, status: int) -> None:
-    if not line.startswith(b"data:"):
-        return
-    data = line[5:].strip()
-    if data == b"[DONE]":
-        answer.done = True
-        return
-    event = json.loads(data)
-    if "error" in event:
-        raise Failed(f"error in the stream: {event['error'].get('message')}", status)
-    match event.get("type"):
-        case "message_start":
-            answer.tokens = event["message"].get("usage", {}).get("input_tokens", 0), 0
-        case "content_block_delta":
-            answer.text += event["delta"].get("text", "")
-        case "message_delta":
-            answer.finish = event["delta"]["stop_reason"]
-            answer.tokens = answer.tokens[0], event.get("usage", {}).get("output_tokens", 0)
-        case "message_stop":
-            answer.done = True
-        case None:
-            for choice in event["choices"]:
-                answer.text += choice["delta"].get("content") or ""
-                answer.finish = choice["finish_reason"] or answer.finish
-            if usage := event.get("usage"):
-                answer.tokens = usage["prompt_tokens"], usage["completion_tokens"]
-        case _:
-            return

@@ -38,7 +38,8 @@ class Certificates:
             import trustme
         except ImportError:
             raise NoTLS(
-                "TLS over TCP needs certificates, which trustme makes: pip install trustme"
+                "TLS needs certificates, which trustme makes and which is not installed: "
+                "pip install trustme"
             ) from None
         self._ours, self._strangers = trustme.CA(), trustme.CA()
         self.context = lru_cache(maxsize=64)(self._context)

@@ -1,8 +1,9 @@
-"""Event loops: adopted while they run in a world, whoever made them and whenever.
+"""Event loops: adopted while they run or have timers in a world, whoever made them and whenever.
 
 For that time a loop is of a class made on the spot, its selector is wrapped and its timers are
 shifted to the virtual clock, all by the same amount, so what was due in a second still is. Then
-everything is put back.
+everything is put back. A loop that does not run keeps the clock that its timers were set by: real
+time has no say in when they are due.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from llmroute_sim.carriers.transport import MemoryTransport
 from llmroute_sim.strand import Waiter
 from llmroute_sim.wire import Address
 
-__all__ = ("Adoption", "adopt_running", "refuse_foreign", "run_forever")
+__all__ = ("Adoption", "adopt_running", "call_at", "refuse_foreign", "run_forever")
 
 _run_forever = base_events.BaseEventLoop.run_forever
+_call_at = base_events.BaseEventLoop.call_at
 
 PATIENCE = 0.25
 """Real seconds that a real socket gets to answer before the virtual clock moves on."""
@@ -42,14 +44,31 @@ _MANY = 100
 
 def run_forever(self: base_events.BaseEventLoop) -> None:
     """``BaseEventLoop.run_forever``: in a thread of a world the loop is adopted meanwhile."""
-    world = here()
-    if world is None or self in world.loops:
+    if self.is_running():
+        return _run_forever(self)  # which says so
+    world, adoption = here(), _adoption(self)
+    if world is None:
+        if adoption is not None:
+            adoption.undo()  # it waited in a world and is run outside of it
         return _run_forever(self)
-    adoption = Adoption(self, world)
+    if adoption is None:
+        adoption = Adoption(self, world)
     try:
         return _run_forever(self)
     finally:
-        adoption.undo()
+        if not adoption.loop._scheduled:
+            adoption.undo()
+
+
+def call_at(
+    self: base_events.BaseEventLoop, when: float, callback: Any, *args: Any, context: Any = None
+) -> asyncio.TimerHandle:
+    """``BaseEventLoop.call_at``: a loop that is given a timer in a world is adopted before it runs."""
+    world = here()
+    if world is None or self in world.loops or self.is_running():
+        return _call_at(self, when, callback, *args, context=context)
+    Adoption(self, world)
+    return self.call_at(when, callback, *args, context=context)
 
 
 def adopt_running(world: Inside) -> None:
@@ -264,6 +283,12 @@ class _Virtual(asyncio.SelectorEventLoop):
             adoption.waiter.release()
         if world is None or adoption is None:
             super()._write_to_self()  # type: ignore[misc]  # private, and there since 3.4
+
+    def close(self) -> None:
+        if (adoption := _adoption(self)) is None or self.is_running():
+            return super().close()
+        adoption.undo()
+        return self.close()
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
         adoption = _adoption(self)

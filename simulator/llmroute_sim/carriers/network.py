@@ -28,8 +28,8 @@ Ending = Abort | None
 """How a dialled connection begins: None, or already ended."""
 
 _LACKING: Mapping[Step, str] = {
-    "handshake": "in memory no TLS is spoken. Serve over TCP with certificates of its own, "
-    "llmroute_sim.carriers.tcp.serve(..., tls=True), and a client meets its real error"
+    "handshake": "in memory no TLS is spoken. Over TCP a client meets its real error: `llmroute serve "
+    "--tls`, or in Python llmroute_sim.carriers.tcp.serve(..., tls=True)"
 }
 _FIRST = int(ipaddress.IPv4Address("127.77.0.1"))
 _address_of: dict[str, str] = {}

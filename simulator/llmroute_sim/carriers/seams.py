@@ -30,6 +30,7 @@ __all__ = ("installed",)
 
 SEAMS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (base_events.BaseEventLoop, "run_forever", loop.run_forever),
+    (base_events.BaseEventLoop, "call_at", loop.call_at),
     (threading.Thread, "start", threads.start),
     (threading.Thread, "join", threads.join),
     (threading.Thread, "is_alive", threads.is_alive),

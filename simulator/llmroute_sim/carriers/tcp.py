@@ -39,8 +39,10 @@ __all__ = ("Foretelling", "NoTLS", "PortError", "TCPCarrier", "serve")
 
 _SHARED = Address("shared port", 0)
 _LACKING: Mapping[Step, str] = {
-    "name": "a program that is given a base URL looks up no name of the provider's",
-    "handshake": "no TLS is spoken here. Serve with tls=True, and with listeners of their own",
+    "name": "a program that is given a base URL looks up no name of the provider's. Give it one "
+    "whose name exists nowhere, as http://openai.invalid/v1",
+    "handshake": "no TLS is spoken here. Serve with listeners of their own and tls=True (`llmroute "
+    "serve --tls`)",
 }
 _POLL = 0.02
 """Seconds between two looks at whether an address has begun or ceased to refuse."""
@@ -71,8 +73,9 @@ def serve(
     ``paths`` maps the first segment of a path on the shared ``port`` to a simulated address.
     ``listeners`` are addresses that get a port of their own, any free one unless it is given.
     Port 0 is any free one. With ``tls`` the listeners speak TLS, with certificates whose authority is
-    :attr:`TCPCarrier.authority` (new ones, unless they are given); the shared port never does. ``time_scale`` multiplies every wait; ``segment_gap`` (seconds) keeps
-    segments apart so that the client reads them one by one, else those of one turn are one write.
+    :attr:`TCPCarrier.authority` (new ones, unless they are given); the shared port never does.
+    ``time_scale`` multiplies every wait; ``segment_gap`` (seconds) keeps segments apart so that the
+    client reads them one by one, else those of one turn are one write.
 
     Raises ``ValueError`` for a host that is not loopback and for a fault at large that has no form
     here, :class:`NoTLS` if trustme is needed and not installed, and on entering :class:`PortError` for

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_llmroute.serving.live import Board
     from pytest_llmroute.serving.server import Server
     from pytest_llmroute.serving.stage import Stage
+    from pytest_llmroute.serving.trust import Trust
 
 __all__ = ("PORT", "command")
 
@@ -36,6 +37,7 @@ T = TypeVar("T", int, float)
 @click.argument("scenario", required=False)
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, metavar="N", help="The port of all providers; 0 is any free one.")  # fmt: skip
 @click.option("--listener", "listeners", multiple=True, metavar="PROVIDER[=PORT]", help="Give a provider a port of its own, which can refuse connections. May be repeated.")  # fmt: skip
+@click.option("--tls", is_flag=True, help="Serve HTTPS: every provider on a port of its own, with certificates of a throw-away authority. Needs trustme.")  # fmt: skip
 @click.option("--target", multiple=True, metavar="PLACE", help="Who the scenario's target is. May be repeated.")  # fmt: skip
 @click.option("--next", "following", multiple=True, metavar="PLACE", help="Who is next after the target. May be repeated.")  # fmt: skip
 @click.option("--others", multiple=True, metavar="PLACE", help="Who the others are. May be repeated.")  # fmt: skip
@@ -49,6 +51,7 @@ def command(
     scenario: str | None,
     port: int,
     listeners: tuple[str, ...],
+    tls: bool,
     target: tuple[str, ...],
     following: tuple[str, ...],
     others: tuple[str, ...],
@@ -64,7 +67,8 @@ def command(
     SCENARIO is the name of a shipped one or a TOML file: its incidents begin when the server is
     ready; its workload is not played, the program under test does the asking. Ctrl-C ends.
     """
-    from llmroute_sim.carriers.tcp import PortError
+    from llmroute_sim.carriers.tcp import NoTLS, PortError
+    from pytest_llmroute.serving.trust import throw_away
 
     with mistakes(), _said_of_values():
         if saved is not None:
@@ -82,8 +86,9 @@ def command(
         if not all(0 <= number <= 65535 for number in own.values()):
             raise Wrong("--listener: a port is a number up to 65535")
         try:
-            _serve(stage, port, own, saved, quiet=quiet)
-        except PortError as error:
+            with throw_away() if tls else contextlib.nullcontext() as trust:
+                _serve(stage, port, own, trust, saved, quiet=quiet)
+        except (PortError, NoTLS) as error:
             raise Wrong(str(error)) from error
 
 
@@ -149,7 +154,13 @@ def _check_writable(file: Path) -> None:
 
 
 def _serve(
-    stage: Stage, port: int, listeners: dict[str, int], saved: Path | None, *, quiet: bool
+    stage: Stage,
+    port: int,
+    listeners: dict[str, int],
+    trust: Trust | None,
+    saved: Path | None,
+    *,
+    quiet: bool,
 ) -> None:
     from pytest_llmroute.report import console as consoles
     from pytest_llmroute.serving.live import Board, closing_lines
@@ -161,7 +172,11 @@ def _serve(
     board = Board(lambda line: _show(out, line), page)
     warm_up()
     server = Server(
-        stage, port=port, listeners=listeners, tell=(lambda told: None) if quiet else board.tell
+        stage,
+        port=port,
+        listeners=listeners,
+        trust=trust,
+        tell=(lambda told: None) if quiet else board.tell,
     )
     # Resets are tried on this loop, not on whatever else is the fashion of this process.
     with (

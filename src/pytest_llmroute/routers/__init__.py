@@ -125,6 +125,11 @@ class RoutingConfig(Protocol):
         """Variables that it reads, each with a throw-away value."""
         ...
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The fingerprints of the throw-away keys in it, which nobody's exception may show."""
+        ...
+
     def entries(self, group: str) -> tuple[Entry, ...]:
         """The ways in that it serves for a group."""
         ...

@@ -9,7 +9,7 @@ from llmroute_sim.providers import provider as provider_named
 from llmroute_sim.providers import providers
 from llmroute_sim.wire import Address
 
-__all__ = ("base_url", "environment", "past_proxies", "paths")
+__all__ = ("base_url", "environment", "past_proxies", "paths", "roots")
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -29,19 +29,23 @@ def base_url(origin: str, provider: str) -> str:
     return f"{origin.rstrip('/')}/{provider}{provider_named(provider).base_path}"
 
 
-def environment(origin: str, beside: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables that lead the SDKs of every provider to ``origin``, with keys that open nothing.
+def roots(origin: str) -> dict[str, str]:
+    """Where each provider is, by its name, if all are behind one ``origin``: the URL that the path of
+    a provider's own base URL follows."""
+    return {name: f"{origin.rstrip('/')}/{name}" for name in providers()}
 
-    Where ``beside``, the variables of who asks, name a proxy, it is told to leave loopback alone.
-    """
+
+def environment(found_at: Mapping[str, str]) -> dict[str, str]:
+    """The variables that lead the SDKs of every provider to where it is (:func:`roots`), with keys
+    that open nothing."""
     found: dict[str, str] = {}
     for name, known in providers().items():
         if (variable := known.environment.get("base-url")) is not None:
             path = known.environment.get("base-path", known.base_path)
-            found[variable] = f"{origin.rstrip('/')}/{name}{path}"
+            found[variable] = f"{found_at[name]}{path}"
         if (variable := known.environment.get("key")) is not None:
             found[variable] = f"sk-llmroute-{name}"
-    return found | past_proxies(beside)
+    return found
 
 
 def past_proxies(beside: Mapping[str, str] = os.environ) -> dict[str, str]:

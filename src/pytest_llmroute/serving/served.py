@@ -135,6 +135,10 @@ class Served:
             return _nothing()
         return self._told(self._act, self.world.connect(address, call))
 
+    def handshake(self, address: Address, call: str | None) -> Exchange:
+        """As the world. A room is reached without TLS."""
+        return self._told(self._act, self.world.handshake(address, call))
+
     def open(self, request: Request) -> Exchange:
         """As the world, or the room of the host."""
         if (room := self._rooms.get(request.address.host)) is not None:

@@ -39,6 +39,7 @@ class LiteLLMConfig:
     not_judged: tuple[NotJudged, ...]
     deployments: tuple[Deployment, ...]
     environment: Mapping[str, str]
+    keys: frozenset[str] = frozenset()
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ def read(path: Path) -> LiteLLMConfig | None:
         for promise in derived
     )
     hosts = deployments(member for group in config.groups.values() for member in group.members)
-    return LiteLLMConfig(path, config, promises, not_judged, hosts, vault.variables)
+    return LiteLLMConfig(path, config, promises, not_judged, hosts, vault.variables, vault.marks)
 
 
 def _config(tree: Tree, vault: Vault) -> Config:

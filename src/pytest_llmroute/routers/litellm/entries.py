@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from llmroute_sim.providers import Provider, model, provider, providers
 from pytest_llmroute.routers.litellm.keys import by_variable, data, plain
 from pytest_llmroute.routers.litellm.lines import KeyPath, Tree
 from pytest_llmroute.routers.litellm.members import Absent, Group, Member
+from pytest_llmroute.routers.litellm.patterns import filled, is_pattern, listed_names, parts, samples
 from pytest_llmroute.routers.litellm.secrets import Vault
 
 __all__ = ("read_groups",)
@@ -41,12 +43,11 @@ def read_groups(tree: Tree, vault: Vault) -> dict[str, Group]:
         )
     if not isinstance(entries, list):
         raise tree.error("must be a list of deployments", ("model_list",))
-    credentials = _credentials(tree, vault)
+    reading = _Reading(tree, vault, _credentials(tree, vault))
     found: dict[str, list[Member | Absent]] = {}
-    speakers: dict[str, Provider] = {}
     for index, entry in enumerate(entries):
-        member = _read(tree, vault, index, entry, credentials, speakers)
-        found.setdefault(member.group, []).append(member)
+        for member in reading.entry(index, entry):
+            found.setdefault(member.group, []).append(member)
     return {name: _group(name, read) for name, read in found.items()}
 
 
@@ -80,63 +81,107 @@ def _credentials(tree: Tree, vault: Vault) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-def _read(
-    tree: Tree,
-    vault: Vault,
-    index: int,
-    entry: Any,
-    credentials: Mapping[str, Mapping[str, Any]],
-    speakers: dict[str, Provider],
-) -> Member | Absent:
-    here = ("model_list", str(index))
-    if not isinstance(entry, dict):
-        raise tree.error("must be a table with model_name and litellm_params", here)
-    for key, inside in (("model_name", entry), ("litellm_params", entry)):
-        if not inside.get(key):
-            close = difflib.get_close_matches(key, list(map(str, entry)), 1, 0.6)
-            hint = f"; there is {close[0]!r}" if close else ""
-            raise tree.error(f"the deployment has no {key}{hint}", here)
-    group, raw = entry["model_name"], entry["litellm_params"]
-    if not isinstance(raw, dict):
-        raise tree.error("must be a table of settings", (*here, "litellm_params"))
-    if not raw.get("model"):
-        close = difflib.get_close_matches("model", list(map(str, raw)), 1, 0.6)
-        raise tree.error(
-            "the deployment has no model" + (f"; there is {close[0]!r}" if close else ""),
-            (*here, "litellm_params"),
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A file while its model list is read: who speaks at each host so far."""
+
+    tree: Tree
+    vault: Vault
+    credentials: Mapping[str, Mapping[str, Any]]
+    speakers: dict[str, Provider] = field(default_factory=dict)
+
+    def entry(self, index: int, entry: Any) -> Iterator[Member | Absent]:
+        """What an entry says, once for each name of a pattern that the file uses; where it uses none,
+        for one that its provider would know."""
+        here = ("model_list", str(index))
+        listed, raw = self._checked(here, entry)
+        if by_variable(raw["model"]):
+            reason = "its model is read from a variable, so no one can tell it here"
+            yield Absent(index, listed, reason)
+            return
+        if not is_pattern(listed):
+            yield self._read(index, entry, listed, str(raw["model"]))
+            return
+        exact, rivals = self._others(listed)
+        used = [
+            name
+            for name in listed_names(self.tree.values)
+            if not is_pattern(name) and name not in exact and parts(listed, name) is not None
+        ]
+        model = str(raw["model"])
+        asked = used or [one for one in samples(listed, model) if one not in exact][:1]
+        if not asked:
+            yield Absent(index, listed, "a pattern of names, of which no one is known")
+        for name in asked:
+            if any(parts(rival, name) is not None for rival in rivals):
+                reason = f"{name} fits two patterns, and which of them wins is not documented"
+                yield Absent(index, name, reason)
+                continue
+            yield self._read(index, entry, name, filled(model, parts(listed, name) or ()))
+
+    def _others(self, listed: str) -> tuple[set[str], list[str]]:
+        """The plain names of the model list, and its patterns but this one."""
+        entries = self.tree.values["model_list"]
+        names = [str(e.get("model_name")) for e in entries if isinstance(e, dict)]
+        plain = {name for name in names if not is_pattern(name)}
+        return plain, [name for name in names if is_pattern(name) and name != listed]
+
+    def _checked(self, here: KeyPath, entry: Any) -> tuple[str, Mapping[str, Any]]:
+        if not isinstance(entry, dict):
+            raise self.tree.error("must be a table with model_name and litellm_params", here)
+        for key, inside in (("model_name", entry), ("litellm_params", entry)):
+            if not inside.get(key):
+                close = difflib.get_close_matches(key, list(map(str, entry)), 1, 0.6)
+                hint = f"; there is {close[0]!r}" if close else ""
+                raise self.tree.error(f"the deployment has no {key}{hint}", here)
+        listed, raw = entry["model_name"], entry["litellm_params"]
+        if not isinstance(raw, dict):
+            raise self.tree.error("must be a table of settings", (*here, "litellm_params"))
+        if not raw.get("model"):
+            close = difflib.get_close_matches("model", list(map(str, raw)), 1, 0.6)
+            raise self.tree.error(
+                "the deployment has no model" + (f"; there is {close[0]!r}" if close else ""),
+                (*here, "litellm_params"),
+            )
+        return str(listed), raw
+
+    def _read(self, index: int, entry: Any, group: str, model: str) -> Member | Absent:
+        """An entry as it serves one name, which it sends on as one model."""
+        here = ("model_list", str(index))
+        raw = entry["litellm_params"]
+        params = self.vault.scrub(plain((*here, "litellm_params"), raw))
+        info = self.vault.scrub(plain((*here, "model_info"), entry.get("model_info") or {}))
+        params = {**self.credentials.get(str(raw.get("litellm_credential_name")), {}), **params}
+        prefix, name = _split(self.tree, (*here, "litellm_params", "model"), {**params, "model": model})
+        known = data("providers")["simulated"].get(prefix)
+        if known is None:
+            return Absent(index, group, f"nothing here speaks the format of {prefix}")
+        if is_pattern(name):
+            return Absent(index, group, "a pattern of models, of which the caller names none")
+        mode = info.get("mode")
+        if mode not in (None, "chat", "completion", "embedding") or _OTHER_MODES.search(name):
+            return Absent(index, group, "only chats and embeddings are simulated")
+        if name.startswith("responses/"):
+            return Absent(index, group, "chats over the Responses API are not judged")
+        base = params.get("api_base") or params.get("base_url")
+        host: str | None = known.get("host") if base is None else urlsplit(str(base)).hostname
+        if host is None:
+            message = f"{prefix} has no host of its own, so the deployment needs an api_base (a URL)"
+            if base is not None:
+                message = "must be a URL: https://host/path"
+            raise self.tree.error(message, (*here, "litellm_params", "api_base" if base else "model"))
+        meant = provider(known["provider"])
+        if self.speakers.setdefault(host, _owner(host) or meant).dialect != meant.dialect:
+            return Absent(index, group, f"{host} already speaks the format of {self.speakers[host].title}")
+        secret: str | None = params.get("api_key")
+        variable = meant.environment.get("key")
+        if secret is None and variable and "host" in known:
+            secret = self.vault.variable(variable)
+        mark = None if secret is None else fingerprint(str(secret))
+        listed = str(entry["model_name"])
+        return Member(
+            index, group, prefix, self.speakers[host], host, name, mark, params, info, listed
         )
-    if by_variable(raw["model"]):
-        return Absent(index, group, "its model is read from a variable, so no one can tell it here")
-    params = vault.scrub(plain((*here, "litellm_params"), raw))
-    info = vault.scrub(plain((*here, "model_info"), entry.get("model_info") or {}))
-    params = {**credentials.get(str(raw.get("litellm_credential_name")), {}), **params}
-    prefix, name = _split(tree, (*here, "litellm_params", "model"), params)
-    known = data("providers")["simulated"].get(prefix)
-    if known is None:
-        return Absent(index, group, f"nothing here speaks the format of {prefix}")
-    if "*" in group or "*" in name:
-        return Absent(index, group, "a pattern of names: which one is asked is the caller's choice")
-    mode = info.get("mode")
-    if mode not in (None, "chat", "completion", "embedding") or _OTHER_MODES.search(name):
-        return Absent(index, group, "only chats and embeddings are simulated")
-    if name.startswith("responses/"):
-        return Absent(index, group, "the Responses API is not simulated")
-    base = params.get("api_base") or params.get("base_url")
-    host: str | None = known.get("host") if base is None else urlsplit(str(base)).hostname
-    if host is None:
-        message = f"{prefix} has no host of its own, so the deployment needs an api_base (a URL)"
-        if base is not None:
-            message = "must be a URL: https://host/path"
-        raise tree.error(message, (*here, "litellm_params", "api_base" if base else "model"))
-    meant = provider(known["provider"])
-    if speakers.setdefault(host, _owner(host) or meant).dialect != meant.dialect:
-        return Absent(index, group, f"{host} already speaks the format of {speakers[host].title}")
-    secret: str | None = params.get("api_key")
-    variable = meant.environment.get("key")
-    if secret is None and variable and "host" in known:
-        secret = vault.variable(variable)
-    mark = None if secret is None else fingerprint(str(secret))
-    return Member(index, group, prefix, speakers[host], host, name, mark, params, info)
 
 
 def _owner(host: str) -> Provider | None:

@@ -23,7 +23,8 @@ class Member:
 
     ``prefix`` is LiteLLM's name of the provider, ``model`` what is asked for upstream, ``key`` the
     fingerprint of the throw-away key (None where none is configured); ``params`` and ``info`` are
-    the entry's tables without secrets.
+    the entry's tables without secrets. ``listed`` is its name in the model list, which may be a
+    pattern that ``group`` fits.
     """
 
     index: int
@@ -35,6 +36,7 @@ class Member:
     key: str | None
     params: Mapping[str, Any]
     info: Mapping[str, Any]
+    listed: str = ""
 
     @property
     def place(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from llmroute_sim.history import fingerprint
 from pytest_llmroute.routers.litellm.keys import by_variable
 
 __all__ = ("Vault",)
@@ -25,6 +26,12 @@ class Vault:
         self.variables: dict[str, str] = {}
         """Variables that the file reads, each with a throw-away value."""
         self._literals: dict[str, str] = {}
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """The fingerprints of all that stands for a secret."""
+        values = (*self.variables.values(), *self._literals.values())
+        return frozenset(fingerprint(value) for value in values if not value.startswith("https:"))
 
     def scrub(self, value: Any, key: str = "") -> Any:
         """The same value without anything secret, variables by their throw-away values."""

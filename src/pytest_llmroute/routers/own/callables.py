@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from pytest_llmroute.answers import hear
+from pytest_llmroute.answers import hear, take
 from pytest_llmroute.routers import Question, Reply, listening
 
 __all__ = ("Callables", "Function", "Unusable", "awaited", "imported")
@@ -72,13 +72,7 @@ class Callables:
 
 
 def _take(reply: Reply, piece: object) -> None:
-    heard = hear(piece)
-    reply.add(heard.text)
-    reply.vectors += map(list, heard.vectors)
-    if heard.finish is not None:
-        reply.finish = heard.finish
-    elif reply.finish is None and _could_end(piece):
-        reply.finish = ""
+    take(reply, hear(piece))
 
 
 def _take_vectors(answer: object, question: Question, reply: Reply) -> bool:
@@ -88,16 +82,6 @@ def _take_vectors(answer: object, question: Question, reply: Reply) -> bool:
     rows = answer if all(isinstance(row, list | tuple) for row in answer) else [answer]
     reply.vectors += [[float(number) for number in row] for row in rows]
     return True
-
-
-def _could_end(piece: object) -> bool:
-    """Whether a piece of an answer has a place for a finish reason, so that not to show one says
-    something too."""
-    match piece:
-        case {"choices": [_, *_]} | {"stop_reason": _} | {"finish_reason": _}:
-            return True
-        case _:
-            return any(hasattr(piece, name) for name in ("choices", "stop_reason", "finish_reason"))
 
 
 def awaited(function: Function) -> bool:

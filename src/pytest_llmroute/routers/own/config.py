@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from llmroute_sim.history import fingerprint
 from llmroute_sim.names import Unknown
 from llmroute_sim.providers import provider, providers
 from llmroute_sim.simulator import Deployment
@@ -62,6 +63,12 @@ class OwnConfig:
     def not_judged(self) -> tuple[NotJudged, ...]:
         """Nothing: a key that means nothing is an error."""
         return ()
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The fingerprints of the values of variables that are called a key."""
+        named = (value for name, value in self.environment.items() if name.endswith("_KEY"))
+        return frozenset(map(fingerprint, named))
 
     def entries(self, group: str) -> tuple[Entry, ...]:
         """The ways in: blocking or on asyncio, as the functions are. Raises ``ConfigError``."""
