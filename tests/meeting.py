@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from llmroute_sim import faults
 from llmroute_sim.incidents import Incident
@@ -12,11 +12,16 @@ from llmroute_sim.wire import Address, Data, Event, Head, Request, Wait
 
 
 class StillClock:
+    """Stands where it is put."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
     def now(self) -> float:
-        return 0.0
+        return self.seconds
 
     def wall(self) -> datetime:
-        return datetime(2027, 1, 1, tzinfo=UTC)
+        return datetime(2027, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
 
 
 HOSTS = {
@@ -27,6 +32,8 @@ HOSTS = {
     "deepseek": "api.deepseek.com",
     "together": "api.together.ai",
 }
+RESPONSES = "openai-responses"
+"""OpenAI again, in the other of its formats."""
 MODELS = {
     "openai": "gpt-4o",
     "anthropic": "claude-sonnet-4-6",
@@ -38,6 +45,8 @@ MODELS = {
 
 
 def request(provider: str = "openai", *, stream: bool = False, **body: object) -> Request:
+    if provider == RESPONSES:
+        return _responses(stream, body)
     asked = {
         "model": MODELS[provider],
         "messages": [{"role": "user", "content": "hello"}],
@@ -48,6 +57,20 @@ def request(provider: str = "openai", *, stream: bool = False, **body: object) -
     path = "/v1/messages" if provider == "anthropic" else "/v1/chat/completions"
     headers = (("authorization", "Bearer sk-test"), ("content-type", "application/json"))
     return Request("POST", path, headers, json.dumps(asked).encode(), Address(HOSTS[provider]))
+
+
+def _responses(stream: bool, body: dict[str, object]) -> Request:
+    """The same asked by OpenAI's other endpoint."""
+    asked = {
+        "model": MODELS["openai"],
+        "input": "hello",
+        "max_output_tokens": 100,
+        "stream": stream,
+        **body,
+    }
+    headers = (("authorization", "Bearer sk-test"), ("content-type", "application/json"))
+    raw = json.dumps(asked).encode()
+    return Request("POST", "/v1/responses", headers, raw, Address(HOSTS["openai"]))
 
 
 def taken(exchange: object, limit: int = 1000) -> list[Event]:
@@ -76,6 +99,10 @@ def met(fault: faults.Fault, **asked: object) -> tuple[list[Event], Simulator]:
     if not events:
         events = taken(simulator.open(asking))
     return events, simulator
+
+
+def head(events: list[Event]) -> Head:
+    return next(event for event in events if isinstance(event, Head))
 
 
 def status(events: list[Event]) -> int:

@@ -10,10 +10,10 @@ import pytest
 # In this process before a suite is run inside it, or every suite would import them anew.
 import pytest_llmroute.checking
 import pytest_llmroute.collect
+import pytest_llmroute.fate
 import pytest_llmroute.report.closing
 import pytest_llmroute.routers.litellm
 import pytest_llmroute.routers.own
-import pytest_llmroute.ruling
 import pytest_llmroute.worlds  # noqa: F401
 
 QUIET = (

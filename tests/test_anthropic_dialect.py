@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import formats
 from llmroute_sim.dialects import Unreadable
 from llmroute_sim.dialects.anthropic import Anthropic
 from llmroute_sim.dialects.errors import table
@@ -16,10 +16,7 @@ from llmroute_sim.tokens import PER_MESSAGE, PER_PART, count
 from llmroute_sim.wire import Address, Data, Event, Framing, Head, Headers, Request
 
 anthropic = pytest.importorskip("anthropic")
-# The SDK's own client library changed with its second version.
-http = importlib.import_module(
-    "httpx2" if int(anthropic.__version__.split(".")[0]) >= 2 else "httpx"
-)
+http = formats.http_of(anthropic, 2)
 
 DIALECT = Anthropic()
 HOST = Address("api.anthropic.com")
@@ -41,23 +38,9 @@ def ask(body: Any, headers: Headers = ()) -> Prompt:
     return DIALECT.parse("messages", Request("POST", "/v1/messages", headers, raw, HOST))
 
 
-def client(reply: Callable[[Prompt], Iterator[Event]]) -> Any:
-    def respond(request: Any) -> Any:
-        got = Request(
-            "POST", request.url.path, tuple(request.headers.items()), request.read(), HOST
-        )
-        assert DIALECT.operation(got.method, got.path) == "messages"
-        assert DIALECT.key(got) == "sk-ant-test"
-        head, *rest = reply(DIALECT.parse("messages", got))
-        assert isinstance(head, Head)
-        pieces = iter([event.body for event in rest if isinstance(event, Data)])
-        return http.Response(head.status, headers=list(head.headers), content=pieces)
-
-    return anthropic.Anthropic(
-        api_key="sk-ant-test",
-        max_retries=0,
-        http_client=http.Client(transport=http.MockTransport(respond)),
-    )
+def client(reply: formats.Reply) -> Any:
+    answering = formats.served(http, DIALECT, reply, "sk-ant-test")
+    return anthropic.Anthropic(api_key="sk-ant-test", max_retries=0, http_client=answering)
 
 
 def says(answer: Answer) -> Any:

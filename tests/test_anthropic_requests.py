@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+import formats
 from json_schemas import schemas
-from llmroute_sim.dialects import Unreadable, find
+from llmroute_sim.dialects import find
 from llmroute_sim.prompt import Operation, Prompt
 from llmroute_sim.prose import Author
 from llmroute_sim.speech import say
 from llmroute_sim.tokens import PER_MESSAGE, PER_PART, count
-from llmroute_sim.wire import Address, Data, Headers, Request
+from llmroute_sim.wire import Data, Headers
 
 anthropic = pytest.importorskip("anthropic")
 pydantic = pytest.importorskip("pydantic")
@@ -40,14 +41,11 @@ def client() -> Any:
 
 
 def read(asked: dict[str, Any], headers: Headers = (), operation: Operation = "messages") -> Prompt:
-    request = Request("POST", "/", headers, json.dumps(asked).encode(), Address("host"))
-    return find("anthropic").parse(operation, request)
+    return formats.read("anthropic", operation, asked, headers)
 
 
-def refused(asked: dict[str, Any], **options: Any) -> str:
-    with pytest.raises(Unreadable) as caught:
-        read(asked, **options)
-    return str(caught.value.refusal.facts["message"])
+def refused(asked: dict[str, Any], headers: Headers = (), operation: Operation = "messages") -> str:
+    return str(formats.refusal("anthropic", operation, asked, headers).facts["message"])
 
 
 def form(schema: Any) -> dict[str, Any]:

@@ -177,8 +177,10 @@ def test_a_name_that_does_not_exist_gets_the_nearest_that_does(option, name, nea
         ('titel = "x"\n', "'title'"),
         ("title = \n", "line 1"),
         ('[[ask]]\nat = "= 1 +"\n', "'1 +'"),
-        ('[[ask]]\ntimes = "many"\n', "mine.toml"),
-        ("incident = 3\n", "mine.toml"),
+        ('[[ask]]\ntimes = "many"\n', "ask[0].times = 'many' is not a whole number"),
+        ("incident = 3\n", "incident is not a list of tables"),
+        ("tests = 3\n", "tests = 3 is not a list of strings"),
+        ('[[incident]]\nfault = "outage"\nat = [["openai"]]\n', "incident[0].at"),
     ],
 )
 def test_what_is_wrong_in_a_scenario_of_ones_own_is_named(text, message, played):

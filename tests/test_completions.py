@@ -7,38 +7,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmroute_sim.dialects import Unreadable, find
+import formats
+from llmroute_sim.dialects import find
 from llmroute_sim.prompt import Operation, Prompt
 from llmroute_sim.prose import Author
 from llmroute_sim.speech import say
 from llmroute_sim.tokens import count
-from llmroute_sim.wire import Address, Data, Request
+from llmroute_sim.wire import Data
 
 openai = pytest.importorskip("openai")
 
 USER: Any = [{"role": "user", "content": "hello"}]
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": USER}
 TEXT: dict[str, Any] = {"model": "gpt-3.5-turbo-instruct", "prompt": "Once upon a time"}
-PATHS: dict[Operation, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
 
 def client() -> Any:
     return openai.OpenAI(api_key="sk-test", max_retries=0)
 
 
+def operation(asked: dict[str, Any]) -> Operation:
+    return "chat" if "messages" in asked else "completions"
+
+
 def read(asked: dict[str, Any]) -> Prompt:
-    operation: Operation = "chat" if "messages" in asked else "completions"
-    request = Request("POST", PATHS[operation], (), json.dumps(asked).encode(), Address("host"))
-    return find("openai").parse(operation, request)
+    return formats.read("openai", operation(asked), asked)
 
 
-def refused(asked: dict[str, Any]) -> dict[str, Any]:
-    with pytest.raises(Unreadable) as caught:
-        read(asked)
-    *_, data = find("openai").refuse(caught.value.refusal, "req_1", ())
-    assert isinstance(data, Data)
-    error: dict[str, Any] = json.loads(data.body)["error"]
-    return error
+def refused(asked: dict[str, Any]) -> Any:
+    return formats.refused("openai", operation(asked), asked)
 
 
 def texts(asked: dict[str, Any], seed: int = 0) -> dict[int, str]:

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmroute_sim.history import Attempt, Call, History
-from pytest_llmroute.contracts import Contract, budget, contracts, fallback, health, retry, stream
+from pytest_llmroute.contracts import (
+    Contract,
+    balance,
+    budget,
+    contracts,
+    fallback,
+    health,
+    latency,
+    retry,
+    stream,
+)
 from pytest_llmroute.contracts import cache as caching
 
 from .stories import CHAIN, A, B, Step, Told, call, story
@@ -28,12 +38,28 @@ ALL: tuple[Contract, ...] = (
     stream.Stall(10),
     budget.Cutoff((A,), Decimal(1), 100),
     budget.Returns((A,), Decimal(1), 100),
+    budget.Ledger(),
+    budget.Free(),
     caching.Hit(60),
     caching.Expires(60),
     caching.Apart(),
     caching.Clean(),
     health.Cooldown(A, 60),
     health.Cooldown(A, 60, failures=2),
+    balance.Split(((A, 1.0), (B, 1.0))),
+    balance.InFlight(A, 1),
+    balance.Rate(A, 2, window=64),
+    balance.Rate(A, 1, "tokens", window=64),
+    balance.Room(CHAIN, 1),
+    balance.Room(CHAIN, 1, "in-flight"),
+    balance.Cheapest(((A, Decimal(2)), (B, Decimal(1)))),
+    balance.LeastBusy(CHAIN),
+    balance.Fastest(CHAIN),
+    balance.Tagged((("free", (A,)), ("paid", (B,)))),
+    balance.Sticky(CHAIN),
+    latency.FirstToken(5),
+    latency.AnswerWithin(20),
+    latency.AttemptWithin(5),
 )
 
 OUTCOMES = (
@@ -133,6 +159,10 @@ def test_what_a_gateway_asks_behind_the_router_changes_nothing(history, data):
     assert observed(history) == before
 
 
+NEEDS_A_LOAD = {"balance.in-flight", "balance.rate", "balance.room", "balance.least-busy"}
+"""What happens to these is that calls come."""
+
+
 @given(st.lists(calls, max_size=7))
 def test_a_world_in_which_nothing_happens_shows_nothing(told):
     calm = [
@@ -142,16 +172,22 @@ def test_a_world_in_which_nothing_happens_shows_nothing(told):
             question=f"q{number}",
             request=f"r{number}",
             steps=tuple(
-                replace(step, outcome="200", spent="0", hint=None, faults=(), spoke=None)
+                replace(step, outcome="200", spent="0", hint=None, faults=(), spoke=None, took=None)
                 for step in one.steps
             ),
         )
         for number, one in enumerate(told)
     ]
-    assert observed(in_order(calm)) == [[] for _ in ALL]
+    history = in_order(calm)
+    for contract in ALL:
+        if contract.id not in NEEDS_A_LOAD:
+            assert list(contract.check(history)) == []
 
 
-NEEDS_NO_CALLER = {"retry.hint", "stream.stall", "budget.cutoff"}
+NEEDS_NO_CALLER = {
+    "retry.hint", "stream.stall", "budget.cutoff", "balance.in-flight", "balance.rate",
+    "latency.answer",
+}  # fmt: skip
 
 
 @given(histories)

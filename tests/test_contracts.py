@@ -8,6 +8,7 @@ from llmroute_sim.history import History
 from pytest_llmroute.contracts import Contract, budget, contracts, fallback, health, retry, stream
 from pytest_llmroute.contracts import cache as caching
 
+from .balance_cases import BALANCE, LATENCY, TOLD_COSTS
 from .stories import CHAIN, MINI, SHARED, A, B, Step, call, story, verdict
 
 Case = tuple[Contract, str, History]
@@ -580,7 +581,7 @@ HEALTH: dict[str, Case] = {
     "no failure, no cooldown": (rest, "nothing", story(*[call("answered", ("A", "200"))] * 9)),
 }  # fmt: skip
 
-CASES = FALLBACK | RETRY | STREAM | BUDGET | CACHE | HEALTH
+CASES = FALLBACK | RETRY | STREAM | BUDGET | CACHE | HEALTH | BALANCE | LATENCY | TOLD_COSTS
 
 
 @pytest.mark.parametrize("claim", CASES)

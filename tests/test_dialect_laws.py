@@ -25,7 +25,9 @@ EDGE = (
     "page", "page_502", "page_503", "page_504", "page_520", "page_521", "page_522", "page_523",
     "page_524", "page_525", "page_526", "page_527", "page_530", "page_text", "headers_too_large",
 )  # fmt: skip
-TABLES = ("openai", "anthropic", "groq", "mistral", "deepseek", "together")
+TABLES = (
+    "openai", "openai-responses", "anthropic", "groq", "mistral", "deepseek", "together",
+)  # fmt: skip
 OPERATIONS = {"openai": "chat", "anthropic": "messages"}
 
 dialects = st.sampled_from([find(name) for name in OPERATIONS])

@@ -128,6 +128,8 @@ def toml(block, folder):
         file = folder / f"read-{block.line}" / "llmroute.toml"
         file.parent.mkdir()
         file.write_text(block.text, "utf-8")
+        for beside in folder.glob("*.yaml"):
+            shutil.copy(beside, file.parent)
         assert configs.read(file) is not None
     elif {"ask", "incident"} & set(entry):
         template = scenario.load(name, block.text)

@@ -98,13 +98,17 @@ def providers_table():
     return _table(
         ("name", "title", "hosts", "format", "base path", "source"),
         [
-            (f"`{name}`", one.title, ", ".join(f"`{host}`" for host in one.hosts), one.dialect, f"`{one.base_path}`" if one.base_path else "", f"<{one.source}>")
+            (f"`{name}`", one.title, ", ".join(f"`{host}`" for host in one.hosts), ", ".join((one.dialect, *one.also)), f"`{one.base_path}`" if one.base_path else "", f"<{one.source}>")
             for name, one in providers.providers().items()
         ],
     )  # fmt: skip
 
 
-SECTIONS = {"entry": "model_list", "retry_policy": "router_settings.retry_policy", "cache_params": "litellm_settings.cache_params"}  # fmt: skip
+SECTIONS = {
+    "entry": "model_list", "retry_policy": "router_settings.retry_policy",
+    "allowed_fails_policy": "router_settings.allowed_fails_policy",
+    "routing_groups": "router_settings.routing_groups", "cache_params": "litellm_settings.cache_params",
+}  # fmt: skip
 
 
 def keys_table():

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -26,6 +25,7 @@ from llmroute_sim.wire import (
     Wait,
     grammar_error,
 )
+from meeting import StillClock
 
 HOST = "gateway.test"
 MODEL = "gpt-4o"
@@ -110,20 +110,9 @@ UPSTREAMS = (
 # -- driving it without a carrier
 
 
-class Moments:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> float:
-        return self.seconds
-
-    def wall(self) -> datetime:
-        return datetime(2027, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-
 class Stage:
     def __init__(self, **chain: Any) -> None:
-        self.clock = Moments()
+        self.clock = StillClock()
         self.simulator = Simulator(self.clock, seed=4)
         self.gateway = Chain(UPSTREAMS, **chain)
         self.simulator.serve(Deployment(HOST, SERVICE, "gateway", gateway=self.gateway))

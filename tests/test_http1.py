@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmroute_sim.carriers import reading
 from llmroute_sim.carriers.http1 import Connection
 from llmroute_sim.history import inside_call
 from llmroute_sim.wire import (
@@ -133,6 +135,45 @@ def test_a_request_is_the_same_however_it_is_cut(cuts: list[int]) -> None:
     assert request.headers == (("host", "api.openai.com"), ("content-length", "2"))
     assert request.address == OPENAI
     assert tape.text.endswith(b"\r\n\r\nhi")
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+@pytest.mark.parametrize("size", [99, 100, 101, 1000])
+def test_a_body_beyond_what_is_kept_is_read_to_its_end_and_only_counted(
+    monkeypatch: pytest.MonkeyPatch, size: int, chunked: bool
+) -> None:
+    monkeypatch.setattr(reading, "KEPT", 100)
+    connection, world, tape = begin(*ok(b"hi"))
+    head = b"POST / HTTP/1.1\r\nHost: a\r\n"
+    if chunked:
+        pieces = [b"1\r\nx\r\n"] * size + [b"0\r\n\r\n"]
+        connection.feed(head + b"Transfer-Encoding: chunked\r\n\r\n")
+    else:
+        pieces = [b"x"] * size
+        connection.feed(head + b"Content-Length: %d\r\n\r\n" % size)
+    for piece in pieces:
+        assert not tape.segments
+        connection.feed(piece)
+    connection.feed(ASK)
+    (request, after) = world.asked
+    kept = size if size <= 100 else 0
+    assert (len(request.body), request.lost, request.size) == (kept, size - kept, size)
+    assert (after.body, after.lost) == (b"{}", 0)
+
+
+def test_memory_does_not_grow_with_what_a_client_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "KEPT", 1 << 20)
+    connection, _, _ = begin(*ok(b"hi"))
+    piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    connection.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            connection.feed(piece)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 3 << 20
 
 
 @given(st.lists(st.integers(0, 2 * len(ASK)), max_size=3), st.sampled_from([b"{}", b"[]"]))

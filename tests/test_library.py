@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -15,14 +15,17 @@ import pytest
 from llmroute_sim.faults import FAULTS
 from llmroute_sim.scenario import Scenario, shipped
 from pytest_llmroute.configs import read
-from pytest_llmroute.contracts import contracts
-from pytest_llmroute.play import Cell, play
+from pytest_llmroute.contracts import Observation, contracts
 from pytest_llmroute.run import Choice
 from pytest_llmroute.sweep import plan
 
 from .routers.driven import ENTRIES, Routed
-from .routers.reference import MISTRAL, Answer, Failed, Health, Open, Reference, Upstream
-from .routers.trials import COOLDOWN, EVERYTHING, GROUP, TTL, WINDOW, promised
+from .routers.formats import Answer, Asked, Failed
+from .routers.mutants import promised
+from .routers.reference import Health, Open, Reference, Try
+from .routers.scenes import COOLDOWN, TTL, WINDOW
+from .routers.trials import EVERYTHING, played
+from .routers.upstreams import MISTRAL, Group, Upstream, alone
 
 ROLES = {"target": ("openai",), "next": ("anthropic",), "others": ("groq",)}
 NUMBERS = {
@@ -66,12 +69,15 @@ def history(name: str, entry, seed: int = 0, router=Reference):
 
 @cache
 def _played(name: str, entry, seed: int, router):
-    return play(Cell(Routed(EVERYTHING, router), scenario_of(name, seed), GROUP, entry))
+    return played(Routed(EVERYTHING, router), scenario_of(name, seed), entry)
 
 
 def observed(name: str, entry, seed: int = 0, router=Reference):
     found = history(name, entry, seed, router)
-    return {contract: list(rule.check(found)) for contract, rule in promised(EVERYTHING).items()}
+    seen: dict[str, list[Observation]] = {}
+    for rule in promised(EVERYTHING):
+        seen.setdefault(rule.id, []).extend(rule.check(found))
+    return seen
 
 
 # -- what there is
@@ -169,30 +175,34 @@ def test_the_long_suspension_lasts_eighteen_days_with_a_call_every_hour():
 
 
 class GivesUp(Reference):
-    def tries_again(self, failure: Failed, tries: int, stream: bool) -> bool:
+    def tries_again(
+        self, failure: Failed, group: Group, trail: Sequence[Try], asked: Asked
+    ) -> bool:
         return False
 
     def visits_after(
-        self, failure: Failed, failures: list[Failed], visits: list[Upstream], stream: bool
-    ) -> list[Upstream]:
+        self, failure: Failed, failures: list[Failed], visits: list[Group], asked: Asked
+    ) -> list[Group]:
         return []
 
 
 class TakesTheLastFirst(Reference):
     def visits_after(
-        self, failure: Failed, failures: list[Failed], visits: list[Upstream], stream: bool
-    ) -> list[Upstream]:
+        self, failure: Failed, failures: list[Failed], visits: list[Group], asked: Asked
+    ) -> list[Group]:
         return visits[::-1]
 
 
 class KnowsSomebodyElse(Reference):
-    def tries_again(self, failure: Failed, tries: int, stream: bool) -> bool:
+    def tries_again(
+        self, failure: Failed, group: Group, trail: Sequence[Try], asked: Asked
+    ) -> bool:
         return False
 
     def visits_after(
-        self, failure: Failed, failures: list[Failed], visits: list[Upstream], stream: bool
-    ) -> list[Upstream]:
-        return [] if "mistral" in failure.why else [MISTRAL]
+        self, failure: Failed, failures: list[Failed], visits: list[Group], asked: Asked
+    ) -> list[Group]:
+        return [] if "mistral" in failure.why else [alone(MISTRAL)]
 
     def speaks_on(self, failure: Failed) -> bool:
         return True
@@ -202,15 +212,25 @@ class TriesFourTimes(Reference):
     def hint(self, headers: httpx.Headers) -> float | None:
         return None
 
-    def tries_again(self, failure: Failed, tries: int, stream: bool) -> bool:
-        return tries < 4
+    def tries_again(
+        self, failure: Failed, group: Group, trail: Sequence[Try], asked: Asked
+    ) -> bool:
+        return len(trail) < 4
+
+    def pick(self, group: Group, asked: Asked, trail: Sequence[Try]) -> Upstream | None:
+        return super().pick(group, asked, [])
+
+    def in_service(self, upstream: Upstream, asked: Asked) -> bool:
+        return True
 
     def speaks_on(self, failure: Failed) -> bool:
         return True
 
 
 class NeverTriesAgain(Reference):
-    def tries_again(self, failure: Failed, tries: int, stream: bool) -> bool:
+    def tries_again(
+        self, failure: Failed, group: Group, trail: Sequence[Try], asked: Asked
+    ) -> bool:
         return False
 
 
@@ -223,8 +243,8 @@ class HearsNoHints(Reference):
 
 
 class WaitsAndWaits(Reference):
-    def patience(self, tries: int, stream: bool) -> float:
-        return super().patience(tries, stream) * 10
+    def patience(self, upstream: Upstream, tries: int, asked: Asked) -> float:
+        return super().patience(upstream, tries, asked) * 10
 
 
 class SpeaksOn(Reference):
@@ -235,9 +255,9 @@ class SpeaksOn(Reference):
 class ShowsHalves(Reference):
     """What has come so far is the answer."""
 
-    def attempt(self, opened: Open, stream: bool, answer: Answer) -> Generator[Any, Any, None]:
+    def attempt(self, opened: Open, asked: Asked, answer: Answer) -> Generator[Any, Any, None]:
         try:
-            yield from super().attempt(opened, stream, answer)
+            yield from super().attempt(opened, asked, answer)
         except Failed as failure:
             if failure.status not in (None, 200) and not answer.text:
                 raise
@@ -249,7 +269,7 @@ class KeepsHalves(ShowsHalves):
 
 
 class KeepsNothing(Reference):
-    def store(self, key: str, answer: Answer, stream: bool) -> None:
+    def store(self, key: str, answer: Answer, asked: Asked) -> None:
         return
 
 
@@ -345,6 +365,6 @@ def test_the_same_seed_tells_the_same_story_and_another_one_another(name):
     [entry, *_] = ways(scenario_of(name))
 
     def digest(seed):
-        return play(Cell(Routed(EVERYTHING), scenario_of(name, seed), GROUP, entry)).digest()
+        return played(Routed(EVERYTHING), scenario_of(name, seed), entry).digest()
 
     assert digest(1) == digest(1) != digest(2)

@@ -253,7 +253,7 @@ def test_a_key_that_is_written_out_is_kept_nowhere(write):
 def test_two_keys_written_out_stay_two(read):
     entry = "  - model_name: a\n    litellm_params: {{model: gpt-4o, api_key: {key}}}\n"
     config = read("model_list:\n" + entry.format(key="one") + entry.format(key="two"))
-    (target,) = {p.roles["target"] for p in config.promises}
+    (target,) = {p.roles["target"] for p in config.promises if p.contract.id == "stream.whole"}
     assert len(target) == 2
 
 
@@ -267,16 +267,21 @@ def test_an_address_from_a_variable_becomes_a_host_that_exists_nowhere(read):
 # -- ways in
 
 
-def test_chats_are_asked_in_four_ways_and_embeddings_in_two(read):
+def test_chats_are_asked_by_every_api_of_words_and_embeddings_in_two_ways(read):
     config = read(
         ONE.format(model="gpt-4o")
         + "  - model_name: vectors\n    litellm_params: {model: text-embedding-3-small}\n"
         + "  - model_name: named\n    litellm_params: {model: openai/bge}\n"
         + "    model_info: {mode: embedding}\n"
     )
-    assert [str(entry) for entry in config.entries("chat")] == [
-        "chat-sync", "chat-sync-stream", "chat-async", "chat-async-stream",
-    ]  # fmt: skip
+    entries = [str(entry) for entry in config.entries("chat")]
+    assert entries[:4] == ["chat-sync", "chat-sync-stream", "chat-async", "chat-async-stream"]
+    assert {entry.partition("-")[0] for entry in entries} == {
+        "chat",
+        "text",
+        "responses",
+        "messages",
+    }
     for group in ("vectors", "named"):
         assert [str(e) for e in config.entries(group)] == ["embeddings-sync", "embeddings-async"]
 
@@ -299,3 +304,82 @@ def test_no_secret_is_kept_wherever_it_stands(read):
     config = read(text)
     assert "real-secret" not in repr(config)
     assert "real-secret" not in str(config.config.litellm)
+
+
+# -- patterns and other names
+
+PATTERNS = """\
+model_list:
+  - model_name: openai/*
+    litellm_params: {model: "openai/*", api_key: os.environ/OPENAI_API_KEY}
+  - model_name: mine
+    litellm_params: {model: anthropic/claude-haiku-4-5, api_key: os.environ/ANTHROPIC_API_KEY}
+"""
+
+
+def models(config: litellm.LiteLLMConfig) -> dict[str, list[str]]:
+    return {name: [m.model for m in group.members] for name, group in config.config.groups.items()}
+
+
+def test_a_pattern_is_tried_by_a_model_that_its_provider_sells(read):
+    assert models(read(PATTERNS)) == {
+        "openai/gpt-4o-mini": ["gpt-4o-mini"], "mine": ["claude-haiku-4-5"],
+    }  # fmt: skip
+
+
+def test_a_pattern_is_tried_by_the_names_that_the_file_uses(read):
+    lists = "router_settings: {fallbacks: [{mine: [openai/gpt-4.1, openai/o3]}]}\n"
+    assert models(read(PATTERNS + lists)) == {
+        "openai/gpt-4.1": ["gpt-4.1"], "openai/o3": ["o3"], "mine": ["claude-haiku-4-5"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "asked", "upstream"),
+    [
+        ("*", "openai/*", "gpt-4o-mini", "gpt-4o-mini"),
+        ("*", "*", "openai/gpt-4o-mini", "gpt-4o-mini"),
+        ("house-*", "anthropic/claude-*", "house-haiku-4-5", "claude-haiku-4-5"),
+        ("any-*", "groq/llama-3.1-8b-instant", "any-any", "llama-3.1-8b-instant"),
+    ],
+)
+def test_what_a_star_stands_for_is_filled_in(read, name, model, asked, upstream):
+    entry = f'  - model_name: "{name}"\n    litellm_params: {{model: "{model}"}}\n'
+    assert models(read("model_list:\n" + entry)) == {asked: [upstream]}
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        (
+            '{model_name: "bedrock/*", litellm_params: {model: "bedrock/*"}}',
+            "the format of bedrock",
+        ),
+        ('{model_name: "openai/x*", litellm_params: {model: "openai/x*"}}', "known to be sold"),
+    ],
+)
+def test_a_pattern_that_cannot_be_tried_says_why(read, entry, says):
+    config = read(f"model_list:\n  - {entry}\n")
+    assert config.groups == ()
+    assert says in config.not_judged[0].reason
+
+
+def test_a_name_that_fits_two_patterns_is_not_judged(read):
+    config = read(
+        PATTERNS + '  - model_name: "openai/gpt-*"\n    litellm_params: {model: "openai/gpt-*"}\n'
+    )
+    assert "openai/gpt-4o-mini" not in config.groups
+    assert any("two patterns" in note.reason for note in config.not_judged)
+
+
+def test_an_alias_is_asked_like_its_group(read):
+    alias = (
+        "router_settings: {model_group_alias: {house: mine, gold: {model: mine, hidden: true}}}\n"
+    )
+    config = read(PATTERNS + alias)
+    assert config.entries("house") == config.entries("gold") == config.entries("mine")
+
+
+def test_an_alias_of_nobody_is_refused(complaint):
+    error = complaint(PATTERNS + "router_settings: {model_group_alias: {house: mien}}\n")
+    assert (error.line, error.closest) == (6, "mine")

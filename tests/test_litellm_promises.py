@@ -10,6 +10,7 @@ import yaml
 from llmroute_sim.incidents import Place
 from llmroute_sim.scenario import shipped
 from pytest_llmroute.routers import litellm
+from pytest_llmroute.routers.litellm.ledger import acting
 
 CALIBRATION = sorted((Path(__file__).parent / "configs" / "calibration").glob("*.yaml"))
 SHIPPED = sorted(
@@ -77,7 +78,8 @@ def read(tmp_path):
 
 @pytest.fixture
 def found(read):
-    """The promises of one contract for a group."""
+    """The promises of one contract for a group, but for those of what a request may say; without a
+    kind none of those that are the policy for the ways in of which a page says nothing."""
 
     def found(text: str, contract: str, group: str = "a", kind: str | None = None):
         return [
@@ -85,7 +87,8 @@ def found(read):
             for promise in read(text).promises
             if promise.contract.id == contract
             and promise.group == group
-            and kind in (None, promise.because.kind)
+            and not promise.options
+            and (promise.because.kind == kind or (kind is None and ":policy" not in promise.id))
         ]
 
     return found
@@ -199,7 +202,7 @@ def test_the_shipped_files_promise_something_of_every_family():
         for promise in litellm.read(path).promises  # type: ignore[union-attr]  # all are ours
         if promise.because.kind != "policy"
     )
-    assert set(families) == {"fallback", "retry", "stream", "budget", "cache", "health"}
+    assert set(families) >= {"fallback", "retry", "stream", "budget", "cache", "health", "balance"}
     assert min(families.values()) >= 3
 
 
@@ -267,7 +270,9 @@ def test_the_context_list_promises_overflows_alone_and_the_general_one_all_else(
     text = GROUPS + settings("fallbacks: [{a: [b]}]", "context_window_fallbacks: [{a: [c]}]")
     by_key = {promise.because.key[1]: promise for promise in found(text, "fallback.answers")}
     context, general = by_key["context_window_fallbacks"], by_key["fallbacks"]
-    assert set(shipped()) - set(context.avoid) == {"context-length"}
+    tried = set(shipped()) - set(context.avoid)
+    assert {"context-length", "faults/context-length-exceeded"} <= tried
+    assert tried <= set(acting("context-length-exceeded"))
     assert context.contract.unless == ()
     assert "context-length" in general.avoid
     assert "context_length" in general.contract.unless
@@ -343,11 +348,12 @@ def test_no_default_is_promised(found):
 
 def test_a_policy_by_class_replaces_the_number_where_that_class_is_met(found):
     text = GROUPS + settings("num_retries: 2", "retry_policy: {RateLimitErrorRetries: 5}")
-    general, special = sorted(found(text, "retry.bounded"), key=lambda p: p.because.line)
+    (general,) = found(text, "retry.bounded")
+    (special,) = found(text, "retry.class")
     assert "rate-limited" in general.avoid
-    assert special.contract.retries == 5
-    assert "rate-limited" not in special.avoid
-    assert "outage-500" in special.avoid
+    assert "outage-500" not in general.avoid
+    assert special.contract.kinds == (("rate_limit", 5),)
+    assert special.because.key == ("router_settings", "retry_policy", "RateLimitErrorRetries")
 
 
 # -- cooldowns and timeouts
@@ -387,7 +393,6 @@ def test_a_cooldown_in_model_info_wins_over_all_others(found):
     [
         (GROUPS + settings("cooldown_time: 9"), "one deployment"),
         (PAIR + settings("cooldown_time: 9", "disable_cooldowns: true"), "disable_cooldowns"),
-        (PAIR + settings("cooldown_time: 0"), "never cools"),
     ],
 )
 def test_a_cooldown_that_cannot_be_judged_says_why(read, text, says):
@@ -486,9 +491,11 @@ def test_a_budget_without_a_price_is_not_judged(read):
 def test_a_local_cache_promises_hits_and_their_end(found):
     text = GROUPS + "litellm_settings: {cache: true, cache_params: {type: local, ttl: 90}}\n"
     (hit,) = found(text, "cache.hit", kind="config")
-    (expires,) = found(text, "cache.expires")
+    never, expires = found(text, "cache.expires")
     assert hit.contract.ttl == expires.contract.ttl == hit.numbers["ttl"] == 90
     assert expires.because.key[-1] == "ttl"
+    assert never.contract.ttl == 0
+    assert {entry.partition("-")[0] for entry in never.entries} == {"messages"}
     assert found(text, "cache.apart")
     assert {p.because.kind for p in found(text, "cache.clean")} == {"policy"}
 
@@ -508,6 +515,8 @@ def test_only_listed_calls_are_promised_from_the_cache(found):
     (hit,) = found(text % "[acompletion]", "cache.hit", kind="config")
     assert hit.entries == ("chat-async",)
     assert found(text % "[aembedding]", "cache.hit") == []
+    (hit,) = (p for p in found(text % "[aembedding]", "cache.expires") if "chat-sync" in p.entries)
+    assert hit.contract.ttl == 0
 
 
 # -- format
@@ -519,3 +528,211 @@ def test_every_chat_group_promises_what_the_format_means_and_embeddings_nothing(
     )
     groups = [p.group for p in config.promises if p.because.kind == "format"]
     assert Counter(groups) == {"a": 2, "b": 2, "c": 2}
+
+
+# -- ways in
+
+
+def test_the_same_promise_is_policy_for_the_ways_in_of_which_a_page_says_nothing(read):
+    config = read(GROUPS + settings("num_retries: 2"))
+    twins = [p for p in config.promises if (p.contract.id, p.group) == ("retry.bounded", "a")]
+    stated, implied = twins
+    assert [twin.because.kind for twin in twins] == ["config", "policy"]
+    assert stated.contract == implied.contract
+    assert {entry.partition("-")[0] for entry in stated.entries} == {"chat"}
+    assert {e.partition("-")[0] for e in implied.entries} == {"text", "responses", "messages"}
+    assert stated.id != implied.id
+    assert set(stated.entries) | set(implied.entries) >= set(map(str, config.entries("a")))
+
+
+def test_fallbacks_hold_for_every_way_in_and_timeouts_where_the_page_names_it(found):
+    text = GROUPS + settings("fallbacks: [{a: [b]}]", "timeout: 9")
+    assert found(text, "fallback.answers")[0].entries == ()
+    (stall,) = found(text, "stream.stall")
+    assert {e.partition("-")[0] for e in stall.entries} == {"chat", "responses", "messages"}
+
+
+def test_ids_are_told_apart_by_line_group_and_policy(read):
+    for path in SHIPPED:
+        config = litellm.read(path)
+        assert config is not None
+        kinds = {promise.id: promise.because.kind for promise in config.promises}
+        twins = {name for name in kinds if name.endswith(":policy]")}
+        assert {kinds[name] for name in twins} <= {"policy"}
+
+
+# -- every file
+
+
+def test_every_file_promises_the_providers_own_errors_and_the_page_that_says_so(found):
+    (own,) = found(GROUPS, "errors.own")
+    assert own.because.addresses == (
+        "https://docs.litellm.ai/docs/exception_mapping#litellm-exceptions",
+    )
+    assert own.because.key == ("model_list", "0", "model_name")
+    assert {p.because.kind for p in found(GROUPS, "errors.secrets")} == {"policy"}
+
+
+def test_what_a_call_wants_is_kept_unless_the_file_lets_it_be_dropped(found):
+    text = GROUPS + settings("fallbacks: [{a: [b]}]")
+    assert {p.because.kind for p in found(text, "fallback.capable")} == {"config"}
+    dropped = text + "litellm_settings: {drop_params: true}\n"
+    assert {p.because.kind for p in found(dropped, "fallback.capable")} == {"policy"}
+
+
+def test_calls_may_forbid_fallbacks_wherever_there_are_some(found):
+    assert found(GROUPS, "fallback.disabled") == []
+    (disabled,) = found(GROUPS + settings("default_fallbacks: [c]"), "fallback.disabled")
+    assert [target.name for target in disabled.contract.chain] == ["a", "c"]
+
+
+def test_costs_are_promised_where_all_that_may_answer_have_a_price(read, found):
+    own = GROUPS.replace("environ/A}", "environ/A, input_cost_per_token: 0.00002}")
+    assert found(own, "budget.ledger")
+    shared = own + settings("fallbacks: [{a: [b]}]")
+    assert found(shared, "budget.ledger") == []
+    said = reasons(read(shared))["model_list.0.litellm_params.input_cost_per_token"]
+    assert "not all" in said
+
+
+# -- other names
+
+
+def test_an_alias_promises_what_its_group_does_but_for_where_failures_go(found):
+    text = GROUPS + settings(
+        "num_retries: 2",
+        "fallbacks: [{a: [b]}]",
+        "model_group_alias: {z: {model: a, hidden: true}}",
+    )
+    (bounded,) = found(text, "retry.bounded", "z")
+    assert bounded.because.key == ("router_settings", "model_group_alias", "z")
+    assert bounded.because.kind == "config"
+    (order,) = found(text, "fallback.order", "z")
+    assert order.because.kind == "policy"
+    assert order.contract.group == "z"
+    assert "alias" in order.because.note
+
+
+def test_a_list_for_a_pattern_asks_the_name_that_the_file_uses(found):
+    text = (
+        GROUPS
+        + '  - model_name: "groq/*"\n    litellm_params: {model: "groq/*"}\n'
+        + settings("fallbacks: [{a: [groq/llama-3.1-8b-instant]}]")
+    )
+    (order,) = found(text, "fallback.order")
+    assert order.contract.chain[1].deployments[0][:2] == ("api.groq.com", "llama-3.1-8b-instant")
+    (alone,) = found(text, "fallback.elsewhere", "groq/llama-3.1-8b-instant")
+    assert alone.because.kind == "config"
+
+
+# -- rotation
+
+
+def test_one_failure_is_put_up_with_unless_a_page_lets_it_cool(found):
+    text = PAIR.replace('one.example.net/v1"', 'one.example.net/v1", weight: 9999').replace(
+        'two.example.net/v1"', 'two.example.net/v1", weight: 1'
+    )
+    assert len(found(text, "health.transient", kind="config")) == 1
+    assert found(text + settings("allowed_fails: 1"), "health.transient", kind="config") == []
+    policy = "allowed_fails_policy: {InternalServerErrorAllowedFails: 0}"
+    assert found(text + settings(policy), "health.transient", kind="config") == []
+
+
+def test_a_cooldown_of_nothing_is_promised_where_the_page_says_what_it_means(found):
+    (own,) = found(PAIR + "    model_info: {cooldown_time: 0}\n", "health.never")
+    assert own.because.kind == "config"
+    general = found(PAIR + settings("cooldown_time: 0"), "health.never")
+    assert {promise.because.kind for promise in general} == {"policy"}
+
+
+def test_a_misplaced_count_is_told_and_changes_nothing(read, found):
+    text = PAIR.replace('one.example.net/v1"', 'one.example.net/v1", allowed_fails: 9')
+    assert {p.contract.failures for p in found(text, "health.rotation")} == {6}
+    note = next(n for n in read(text).not_judged if n.key[-1] == "allowed_fails")
+    assert "misplaced" in note.reason
+    assert note.address == "https://docs.litellm.ai/docs/routing#cooldowns"
+
+
+# -- limits and picks
+
+
+def test_what_caps_calls_in_flight_is_the_first_that_is_said(found):
+    def caps(params: str, *lines: str) -> list[int]:
+        text = GROUPS.replace("environ/A}", f"environ/A{params}}}") + settings(
+            "set_verbose: true", *lines
+        )
+        return [p.contract.limit for p in found(text, "balance.in-flight", kind="config")]
+
+    general = "default_max_parallel_requests: 9"
+    assert caps(", max_parallel_requests: 3, rpm: 5, tpm: 100000", general) == [3]
+    assert caps(", rpm: 5, tpm: 100000", general) == [5]
+    assert caps(", tpm: 2000", general) == [12]
+    assert caps("", general) == [9]
+    assert caps("") == []
+
+
+def test_limits_a_minute_are_promised_where_they_are_enforced(read, found):
+    text = GROUPS.replace("environ/A}", "environ/A, rpm: 5}")
+    assert found(text, "balance.rate") == []
+    enforced = text + settings("optional_pre_call_checks: [enforce_model_rate_limits]")
+    (rate,) = found(enforced, "balance.rate")
+    assert (rate.contract.limit, rate.numbers["rpm"]) == (5, 5)
+    said = reasons(read(enforced))
+    assert "judged with the limits" in said["router_settings.optional_pre_call_checks"]
+
+
+def test_shares_that_a_page_does_not_give_are_not_promised(read, found):
+    text = PAIR.replace('one.example.net/v1"', 'one.example.net/v1", weight: 3')
+    assert found(text, "balance.split", kind="config") == []
+    assert "not documented" in reasons(read(text))["model_list.0.litellm_params.weight"]
+    (even,) = found(PAIR, "balance.split")
+    assert [share for _, share in even.contract.shares] == [1, 1]
+
+
+def test_the_cheapest_is_who_is_cheaper_in_every_way(read, found):
+    def priced(one: str, two: str) -> str:
+        text = PAIR.replace('one.example.net/v1"', f'one.example.net/v1", {one}')
+        text = text.replace('two.example.net/v1"', f'two.example.net/v1", {two}')
+        return text + settings("routing_strategy: cost-based-routing")
+
+    cost = "input_cost_per_token: {}, output_cost_per_token: {}"
+    assert found(priced(cost.format(1, 2), cost.format(3, 4)), "balance.cheapest", kind="config")
+    doubtful = priced(cost.format(1, 4), cost.format(3, 2))
+    assert found(doubtful, "balance.cheapest") == []
+    assert "depends on the tokens" in reasons(read(doubtful))["router_settings.routing_strategy"]
+
+
+def test_long_prompts_are_kept_off_where_both_keys_say_so(read, found):
+    text = GROUPS.replace("environ/A}", "environ/A}\n    model_info: {max_input_tokens: 900}")
+    assert found(text, "fallback.fits") == []
+    assert (
+        "enable_pre_call_checks only"
+        in reasons(read(text))["model_list.0.model_info.max_input_tokens"]
+    )
+    (fits,) = found(text + settings("enable_pre_call_checks: true"), "fallback.fits")
+    assert (fits.contract.window, fits.numbers["context"]) == (900, 900)
+
+
+def test_failed_members_are_left_for_good_only_where_no_retry_may_pick_them_again(found):
+    on = "enable_weighted_failover: true"
+    assert found(PAIR + settings("num_retries: 0", on), "fallback.once", kind="config")
+    assert found(PAIR + settings("num_retries: 2", on), "fallback.once", kind="config") == []
+
+
+# -- what a request may say
+
+
+def test_a_request_may_say_how_the_cache_is_used(read):
+    text = GROUPS + "litellm_settings: {cache: true, cache_params: {type: local}}\n"
+    said = {
+        next(iter(p.options["cache"])): p.contract.ttl
+        for p in read(text).promises
+        if p.group == "a" and "cache" in p.options
+    }
+    assert said == {"ttl": 8, "s-maxage": 8, "no-store": 0, "no-cache": 0}
+
+
+def test_a_request_may_say_how_long_it_waits_where_the_file_says_nothing(read):
+    waits = [p for p in read(GROUPS).promises if "timeout" in p.options]
+    assert {p.contract.seconds for p in waits} == {8.0}
+    assert not [p for p in read(GROUPS + settings("timeout: 5")).promises if "timeout" in p.options]

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import formats
 from llmroute_sim.dialects import Unreadable
 from llmroute_sim.dialects.errors import table
 from llmroute_sim.dialects.openai import OpenAI
@@ -18,8 +18,7 @@ from llmroute_sim.tokens import PER_MESSAGE, PER_PART, count
 from llmroute_sim.wire import Address, Data, Event, Framing, Head, Request
 
 openai = pytest.importorskip("openai")
-# The SDK's own client library changed with its third version.
-http = importlib.import_module("httpx2" if int(openai.__version__.split(".")[0]) >= 3 else "httpx")
+http = formats.http_of(openai, 3)
 
 DIALECT = OpenAI()
 HOST = Address("api.openai.com")
@@ -43,23 +42,9 @@ def ask(body: Any, path: str = "/v1/chat/completions") -> Prompt:
     return DIALECT.parse(operation, request)
 
 
-def client(reply: Callable[[Prompt], Iterator[Event]]) -> Any:
-    def respond(request: Any) -> Any:
-        got = Request(
-            "POST", request.url.path, tuple(request.headers.items()), request.read(), HOST
-        )
-        operation = DIALECT.operation(got.method, got.path)
-        assert operation is not None
-        head, *rest = reply(DIALECT.parse(operation, got))
-        assert isinstance(head, Head)
-        pieces = iter([event.body for event in rest if isinstance(event, Data)])
-        return http.Response(head.status, headers=list(head.headers), content=pieces)
-
-    return openai.OpenAI(
-        api_key="sk-test",
-        max_retries=0,
-        http_client=http.Client(transport=http.MockTransport(respond)),
-    )
+def client(reply: formats.Reply) -> Any:
+    answering = formats.served(http, DIALECT, reply, "sk-test")
+    return openai.OpenAI(api_key="sk-test", max_retries=0, http_client=answering)
 
 
 def says(answer: Answer) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import json
 from typing import Any
 
@@ -9,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+import formats
 from json_schemas import schemas
-from llmroute_sim.dialects import Unreadable, find
-from llmroute_sim.prompt import Prompt
+from llmroute_sim.dialects import find
 from llmroute_sim.prose import Author
 from llmroute_sim.speech import say
-from llmroute_sim.wire import Address, Data, Request
+from llmroute_sim.wire import Data
 
 pydantic = pytest.importorskip("pydantic")
 openai = pytest.importorskip("openai")
@@ -56,18 +57,8 @@ def form(schema: Any, **settings: Any) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": described}}
 
 
-def read(body: dict[str, Any]) -> Prompt:
-    raw = json.dumps(body).encode()
-    return find("openai").parse("chat", Request("POST", "/", (), raw, Address("host")))
-
-
-def refused(body: dict[str, Any]) -> dict[str, Any]:
-    with pytest.raises(Unreadable) as caught:
-        read(body)
-    *_, data = find("openai").refuse(caught.value.refusal, "req_1", ())
-    assert isinstance(data, Data)
-    error: dict[str, Any] = json.loads(data.body)["error"]
-    return error
+read = functools.partial(formats.read, "openai", "chat")
+refused = functools.partial(formats.refused, "openai", "chat")
 
 
 def said(body: dict[str, Any], seed: int = 0) -> str:

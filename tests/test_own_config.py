@@ -210,12 +210,12 @@ WRONG = {
     "another format": ("format = 2" + HEAD[10:], "1: format: format 2 is not known"),
     "unknown section": (
         HEAD + "[promises]\n",
-        "5: promises: unknown key of llmroute.toml (allowed: format, policy, router, hosts, environ",
+        "5: promises: unknown key of llmroute.toml (allowed: format, policy, router, options, ho",
     ),
     "unknown router key": (HEAD + 'steam = "a:b"\n', "5: router.steam: unknown key of router"),
     "another kind": (
         HEAD.replace("callable", "calable"),
-        "3: router.kind: unknown kind of router 'calable' (known: callable) (did you mean 'callable'?)",
+        "3: router.kind: unknown kind of router 'calable' (known: callable, litellm) (did you mean 'callable'?)",
     ),
     "no call": (HEAD.replace("call =", "stream ="), "2: router: call is missing"),
     "no colon": (HEAD.replace("app:ask", "app.ask"), "4: router.call: 'app.ask' is not package.mod"),

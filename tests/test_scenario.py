@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
+import operator
 import tomllib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmroute_sim import faults
 from llmroute_sim.incidents import Place, When
@@ -13,7 +19,8 @@ from llmroute_sim.scenario import Ask, Template, load, shipped
 ROLES = {"target": ("openai/gpt-4o",), "next": ("anthropic",), "others": ("groq",)}
 NUMBERS = {
     "retries": 2, "cooldown": 60, "timeout": 20, "patience": 5, "window": 86400, "ttl": 600,
-    "bill_input": 100, "bill_output": 50, "fails": 3,
+    "bill_input": 100, "bill_output": 50, "fails": 3, "parallel": 2, "rpm": 4, "tpm": 1000,
+    "load": 30, "context": 8000,
 }  # fmt: skip
 
 
@@ -204,6 +211,41 @@ def test_incidents_that_get_in_each_others_way_are_refused(first, second, says):
 )
 def test_incidents_that_leave_each_other_room_are_not(first, second):
     assert len(load("mine", incidents(first, second)).bind().incidents) == 2
+
+
+JUNK = st.sampled_from(
+    [None, True, 0, -1, 1.5, float("nan"), 10**30, "", "x", "= 1 +", "= 1 / 0", "= retries - 9", "target",
+     [], ["x"], [[1]], [{}], [5, 1], {}, {"first": "x"}, {"name": "outage"}]
+)  # fmt: skip
+
+
+def places_in(value, path=()):
+    """Where something stands in nested tables and lists."""
+    if path:
+        yield path
+    match value:
+        case dict():
+            inner = value.items()
+        case list():
+            inner = enumerate(value)
+        case _:
+            return
+    for key, one in inner:
+        yield from places_in(one, (*path, key))
+
+
+@given(st.data())
+def test_whatever_stands_in_a_scenario_is_read_or_refused_with_what_is_wrong(data):
+    entry = copy.deepcopy(dict(shipped()[data.draw(st.sampled_from(list(shipped())))].entry))
+    for _ in range(data.draw(st.integers(1, 2))):
+        *path, last = data.draw(st.sampled_from(list(places_in(entry))))
+        place = functools.reduce(operator.getitem, path, entry)
+        place[last] = copy.deepcopy(data.draw(JUNK))
+    template = Template("mine", entry)
+    with contextlib.suppress(ValueError):
+        assert template.bind(ROLES, NUMBERS).name == "mine"
+    with contextlib.suppress(ValueError):
+        template.tried()
 
 
 def refused(text, name="mine", folder=None):

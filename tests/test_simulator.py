@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -29,28 +28,16 @@ from llmroute_sim.wire import (
     Wait,
     grammar_error,
 )
+from meeting import StillClock
 
 OPENAI = "api.openai.com"
 CLAUDE = "api.anthropic.com"
 
 
-class Moments:
-    """A clock that stands where it is put."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> float:
-        return self.seconds
-
-    def wall(self) -> datetime:
-        return datetime(2027, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-
 class Got:
     """What an exchange brought, its waits taken at once."""
 
-    def __init__(self, exchange: Exchange, clock: Moments) -> None:
+    def __init__(self, exchange: Exchange, clock: StillClock) -> None:
         self.events: list[Event] = []
         for event in exchange:
             self.events.append(event)
@@ -73,7 +60,7 @@ class Got:
 
 class Stage:
     def __init__(self, seed: int = 0, pace: Pace | None = None) -> None:
-        self.clock = Moments()
+        self.clock = StillClock()
         self.sim = Simulator(self.clock, seed=seed, pace=pace)
 
     def inject(self, fault: Fault, *at: str, **when: Any) -> Live:
@@ -306,6 +293,31 @@ def test_a_body_that_is_not_json_is_a_400(stage: Stage) -> None:
     assert Got(stage.sim.open(request), stage.clock).status == 400
 
 
+@pytest.mark.parametrize("host", [OPENAI, CLAUDE, "api.groq.com", "api.mistral.ai"])
+def test_a_body_that_no_carrier_kept_is_a_413_in_the_providers_own_words(
+    stage: Stage, host: str
+) -> None:
+    path = "/v1/messages" if host == CLAUDE else "/openai/v1/chat/completions"
+    headers = (("authorization", "Bearer sk"), ("x-api-key", "sk"))
+    request = Request("POST", path, headers, b"", Address(host), lost=1 << 30)
+    assert Got(stage.sim.open(request), stage.clock).status == 413
+    assert (stage.last.outcome, stage.last.error) == ("413", "request_too_large")
+    assert (stage.last.spent, stage.last.tokens_in) == (0, 0)
+
+
+def test_a_body_is_too_large_where_the_provider_says_so(stage: Stage) -> None:
+    body = b'{"model": "x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}'
+    headers = (("authorization", "Bearer sk"), ("x-api-key", "sk"))
+    for host, path, model, limited in (
+        (CLAUDE, "/v1/messages", b"claude-sonnet-4-5", True),
+        (OPENAI, "/v1/chat/completions", b"gpt-4o", False),
+    ):
+        sent = body.replace(b"x", model, 1)
+        for size, status in ((32 << 20, 200), ((32 << 20) + 1, 413 if limited else 200)):
+            request = Request("POST", path, headers, sent.ljust(size), Address(host))
+            assert Got(stage.sim.open(request), stage.clock).status == status
+
+
 def test_a_host_sells_the_models_it_is_said_to(stage: Stage) -> None:
     tariff = Tariff(Decimal("0.001"), Decimal("0.002"))
     stage.sim.serve(
@@ -388,6 +400,16 @@ def test_a_stated_usage_replaces_the_real_one_and_is_marked(stage: Stage) -> Non
     stage.sim.stated_usage = None
     stage.ask()
     assert not stage.last.billed_as_stated
+
+
+def test_a_stated_usage_is_charged_only_where_the_answer_tells_it(stage: Stage) -> None:
+    stage.sim.stated_usage = Usage(400_000, 300_000)
+    stage.ask(stream=True)
+    assert not stage.last.billed_as_stated
+    assert stage.last.spent < 1
+    stage.ask(stream=True, stream_options={"include_usage": True})
+    assert stage.last.billed_as_stated
+    assert stage.last.spent == Decimal(4)
 
 
 # -- what is said

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from llmroute_sim.dialects import Unreadable, find
+import formats
+from llmroute_sim.dialects import find
 from llmroute_sim.dialects.signatures import signature, signed
 from llmroute_sim.prompt import Answer, Prompt, Usage
-from llmroute_sim.wire import Address, Data, Request
+from llmroute_sim.wire import Data
 
 anthropic = pytest.importorskip("anthropic")
 
@@ -23,16 +24,11 @@ def client() -> Any:
 
 
 def read(asked: dict[str, Any]) -> Prompt:
-    request = Request("POST", "/", (), json.dumps({**ASK, **asked}).encode(), Address("host"))
-    return find("anthropic").parse("messages", request)
+    return formats.read("anthropic", "messages", {**ASK, **asked})
 
 
 def refused(asked: dict[str, Any]) -> str:
-    with pytest.raises(Unreadable) as caught:
-        read(asked)
-    *_, data = find("anthropic").refuse(caught.value.refusal, "req_1", ())
-    assert isinstance(data, Data)
-    return str(json.loads(data.body)["error"]["message"])
+    return str(formats.refused("anthropic", "messages", {**ASK, **asked})["message"])
 
 
 # -- the SDK

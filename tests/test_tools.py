@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+import formats
 from json_schemas import objects, schemas
-from llmroute_sim.dialects import Unreadable, find
-from llmroute_sim.prompt import Prompt
+from llmroute_sim.dialects import find
+from llmroute_sim.prompt import Operation, Prompt
 from llmroute_sim.prose import Author
 from llmroute_sim.speech import say
-from llmroute_sim.wire import Address, Data, Request
+from llmroute_sim.wire import Data
 
 openai = pytest.importorskip("openai")
 anthropic = pytest.importorskip("anthropic")
@@ -21,7 +22,7 @@ anthropic = pytest.importorskip("anthropic")
 USER = [{"role": "user", "content": "What is the weather?"}]
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 NAMES = ("weather", "clock", "map", "mail")
-PATHS = {"openai": "chat", "anthropic": "messages"}
+OPERATIONS: dict[str, Operation] = {"openai": "chat", "anthropic": "messages"}
 
 
 def offered(dialect: str, *names: str, schema: Any = CITY) -> list[dict[str, Any]]:
@@ -37,18 +38,11 @@ def body(dialect: str, *names: str, schema: Any = CITY, **options: Any) -> dict[
 
 
 def read(dialect: str, asked: Any) -> Prompt:
-    request = Request("POST", "/", (), json.dumps(asked).encode(), Address("host"))
-    operation: Any = PATHS[dialect]
-    return find(dialect).parse(operation, request)
+    return formats.read(dialect, OPERATIONS[dialect], asked)
 
 
-def refused(dialect: str, asked: Any) -> dict[str, Any]:
-    with pytest.raises(Unreadable) as caught:
-        read(dialect, asked)
-    *_, data = find(dialect).refuse(caught.value.refusal, "req_1", ())
-    assert isinstance(data, Data)
-    error: dict[str, Any] = json.loads(data.body)["error"]
-    return error
+def refused(dialect: str, asked: Any) -> Any:
+    return formats.refused(dialect, OPERATIONS[dialect], asked)
 
 
 def called(dialect: str, asked: Any, seed: int = 0) -> list[tuple[str, Any]]:
@@ -80,7 +74,7 @@ def called(dialect: str, asked: Any, seed: int = 0) -> list[tuple[str, Any]]:
     return [(names[number], json.loads(given[number])) for number in sorted(names)]
 
 
-dialects = st.sampled_from(sorted(PATHS))
+dialects = st.sampled_from(sorted(OPERATIONS))
 
 
 # -- laws

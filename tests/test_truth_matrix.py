@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from .truth import matrix, tables
+from .truth.cases import CASES, OVER_TLS
 from .truth.cells import SCALE, Cell, Outcome, alone, cells, in_memory, over_tcp
-from .truth.clients import CLIENTS
+from .truth.clients import CLIENTS, RESPONSES
 
 # LiteLLM leaves connections to the garbage collector, and has no way to close them.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -47,6 +48,18 @@ _SAMPLE = [
     for fault in _QUICK[number % 3 :: 3]
     for stream in ((False, True) if fault in ("cut", "reset") else (number % 2 == 0,))
 ]
+_RESPONSES = [
+    Cell(client, fault, stream)
+    for number, client in enumerate(name for name, one in RESPONSES.items() if one.available)
+    for fault in (
+        "reset, before the head", "cut", "reset", "missing terminal", "error in stream",
+        "error in body", "malformed event", "malformed chunk", "duplicated chunk", "filler",
+        "missing usage", "surprising finish", "wrong content type, swapped", "empty answer",
+        "split oddly", "rate limit", "outage, 503",
+    )
+    for stream in ((False, True) if fault in ("cut", "reset") else (True,))
+    if fault != "filler" or number == 0
+]  # fmt: skip
 _UNHURRIED = 5 * SCALE
 """None of these waits for a timeout, so a busy machine may take its time."""
 
@@ -59,9 +72,27 @@ def _swept() -> Iterator[None]:
         gc.collect()
 
 
-@pytest.mark.parametrize("cell", _SAMPLE, ids=str)
+@pytest.mark.parametrize("cell", [*_SAMPLE, *_RESPONSES], ids=str)
 def test_a_client_cannot_tell_memory_from_tcp(cell: Cell) -> None:
     assert in_memory(cell) == over_tcp(cell, _UNHURRIED)
+
+
+@pytest.mark.skipif(not _RESPONSES, reason="needs openai")
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+def test_what_is_raised_for_responses_is_what_is_raised_for_chats(stream: bool) -> None:
+    other = {
+        False: {"model gone", "error in body"},  # 400 and not 404; a response that failed
+        True: {"model gone", "wrong length, more"},  # no [DONE] at which to stop reading
+    }
+    client = _RESPONSES[0].client
+    chat = client.removesuffix(" responses")
+    differing = {
+        name
+        for name in CASES
+        if name not in OVER_TLS
+        and in_memory(Cell(client, name, stream)) != in_memory(Cell(chat, name, stream))
+    }
+    assert differing == other[stream]
 
 
 def test_a_silent_provider_is_a_timeout_on_either_clock() -> None:

@@ -12,6 +12,7 @@ __all__ = (
     "FREE",
     "Answer",
     "Choice",
+    "Earlier",
     "Facts",
     "Finish",
     "Hint",
@@ -76,6 +77,15 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """The answer that a conversation goes on from: the ``id`` of an :class:`Answer`, and what a
+    provider says that does not keep one of that id."""
+
+    id: str
+    lost: Refusal
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """A request, understood.
 
@@ -93,6 +103,11 @@ class Prompt:
     ``logprobs`` is how many alternatives to each token are to be told, None where none were asked
     for. ``echo`` has a text completion begin with its prompt. ``page`` is which models to list.
     ``unknown`` is what a provider says that accepts no fields which the format does not have.
+
+    ``earlier`` is the answer that it goes on from, if the provider is to remember that; ``kept`` has
+    this one's answer remembered. ``drops`` says that what does not fit into the context window is
+    left out. ``sealed`` has thoughts come sealed as well, to be sent back. ``repeated`` is what of
+    the request an answer shows again, as the format writes it.
     """
 
     operation: Operation
@@ -119,6 +134,11 @@ class Prompt:
     echo: bool = False
     page: Page | None = None
     unknown: Refusal | None = None
+    earlier: Earlier | None = None
+    kept: bool = False
+    drops: bool = False
+    sealed: bool = False
+    repeated: str = ""
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -130,6 +150,13 @@ class Prompt:
             "tools": bool(self.tools),
         }
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+    @property
+    def tells_usage(self) -> bool:
+        """Whether its answer says what it is charged for: OpenAI's streams only say it if they are
+        asked to."""
+        told_when_asked = self.stream and self.operation in ("chat", "completions")
+        return self.wants_usage or not told_when_asked
 
     @property
     def special(self) -> bool:

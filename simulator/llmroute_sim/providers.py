@@ -48,7 +48,10 @@ class Provider:
     """A company that serves models: its hosts, the format it speaks, and the terms of its endpoint
     (jurisdiction, retention in days, whether inputs train models, attestations). ``errors`` is the
     table of how it says no, unless that is its format's own; ``counting`` how it counts requests and
-    tokens; ``strict`` says that it refuses fields which its format does not have."""
+    tokens; ``strict`` says that it refuses fields which its format does not have; ``largest_body``
+    are the bytes of the largest request that it documents to read, None where it documents none.
+    ``also`` are formats that it speaks beside the first, at paths of their own; ``keeps`` says that
+    it keeps answers, so that a conversation can go on from one."""
 
     name: str
     title: str
@@ -63,6 +66,9 @@ class Provider:
     errors: str | None = None
     counting: Counting = field(default_factory=Counting)
     strict: bool = False
+    largest_body: int | None = None
+    also: tuple[str, ...] = ()
+    keeps: bool = False
 
 
 def load(name: str, text: str) -> Provider:
@@ -70,7 +76,7 @@ def load(name: str, text: str) -> Provider:
     entry = tomllib.loads(text)
     known = {
         "title", "dialect", "hosts", "base-path", "prices", "as-of", "source", "environment", "terms",
-        "errors", "limits", "unknown-fields",
+        "errors", "limits", "unknown-fields", "largest-body", "also", "keeps-answers",
     }  # fmt: skip
     for key in entry:
         if key not in known:
@@ -92,6 +98,9 @@ def load(name: str, text: str) -> Provider:
         entry.get("errors"),
         Counting.read(entry.get("limits", {})),
         fields == "refused",
+        entry.get("largest-body"),
+        tuple(entry.get("also", ())),
+        entry.get("keeps-answers", False),
     )
 
 

@@ -38,7 +38,9 @@ __all__ = (
 ROLES = ("target", "next", "others")
 MODES = ("json", "stream")
 ENTRIES = ("chat", "text", "responses", "messages", "embeddings")
-STIMULI = ("incidents", "repeats", "spend")
+STIMULI = (
+    "incidents", "repeats", "spend", "load", "concurrency", "features", "options", "length",
+)  # fmt: skip
 
 Check: TypeAlias = Callable[[Any], Any]
 """Gives a value as it is kept. Raises ``ValueError`` with what it is not, to be read after it."""

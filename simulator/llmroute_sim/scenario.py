@@ -38,6 +38,7 @@ from llmroute_sim.reading import (
 )
 from llmroute_sim.reading import text as said
 from llmroute_sim.sums import NUMBERS, filled, named
+from llmroute_sim.variants import split, varied
 from llmroute_sim.workload import Ask
 
 __all__ = ("Ask", "Library", "Scenario", "Template", "load", "shipped")
@@ -48,11 +49,13 @@ class Scenario:
     """What is done to the world, and what is asked of it meanwhile.
 
     ``good`` says in a line what a good router does, ``tests`` names the contracts that it can try,
-    ``modes`` (json, stream) and ``entries`` (chat, embeddings) in which it makes sense. ``bills`` is
-    what every answer is charged for, if not for what it really has. ``stimulus`` names what makes
-    the scenario one: without its ``incidents``, its ``repeats`` (equal questions) or its ``spend``
-    (stated bills) it must prove nothing. ``one_way`` is for a long one: it is played through the first
-    way in that a configuration has, not through all.
+    ``modes`` (json, stream) and ``entries`` (chat, text, responses, messages, embeddings) in which it
+    makes sense. ``bills`` is what every answer is charged for, if not for what it really has.
+    ``stimulus`` names what makes the scenario one: without its ``incidents``, its ``repeats`` (equal
+    questions), its ``spend`` (stated bills), its ``load`` (many calls), its ``concurrency``, the
+    ``features`` that are asked for besides words, the ``options`` that tell a router what to do, or
+    the ``length`` of its prompts it must prove nothing. ``one_way`` is for a long one: it is played through the first way in that a
+    configuration has, not through all.
     """
 
     name: str
@@ -61,7 +64,7 @@ class Scenario:
     source: str = ""
     tests: tuple[str, ...] = ()
     modes: tuple[str, ...] = ("json", "stream")
-    entries: tuple[str, ...] = ("chat", "embeddings")
+    entries: tuple[str, ...] = ENTRIES
     stimulus: str = "incidents"
     incidents: tuple[Incident, ...] = ()
     asks: tuple[Ask, ...] = (Ask(),)
@@ -77,9 +80,21 @@ class Scenario:
             case "incidents":
                 return replace(self, incidents=())
             case "repeats":
-                return replace(self, asks=tuple(replace(ask, question=None) for ask in self.asks))
+                return self._asking(question=None)
+            case "load":
+                return self._asking(times=1, together=1, rate=None, beside=False)
+            case "concurrency":
+                return self._asking(together=1, rate=None, beside=False)
+            case "features" | "options":
+                return self._asking(options={})
+            case "length":
+                return self._asking(tokens=None, conversation=False)
             case _:
                 return replace(self, bills=None)
+
+    def _asking(self, **changed: Any) -> Scenario:
+        """The same with every line of its workload changed."""
+        return replace(self, asks=tuple(replace(ask, **changed) for ask in self.asks))
 
     @classmethod
     def parse(cls, text: str, name: str = "scenario") -> Scenario:
@@ -113,7 +128,8 @@ class Template:
     @property
     def tests(self) -> tuple[str, ...]:
         """The contracts that it names as those that it can try."""
-        return tuple(self.entry.get("tests", ()))
+        found = self.entry.get("tests", ())
+        return tuple(found) if isinstance(found, list | tuple) else ()
 
     def tries(self, contract: str) -> bool:
         """Whether it can try a contract. One that names none, not even none at all, may try any."""
@@ -198,8 +214,8 @@ def _with_log(ask: Any, number: int, folder: Traversable) -> Any:
 
 class Library(Mapping[str, Template]):
     """Every shipped scenario by its name: ``outage-500``, or with the folder that it is in,
-    ``stories/long-suspension``. The folder may be left out where only one has such a file. Read when
-    they are asked for."""
+    ``stories/long-suspension``. The folder may be left out where only one has such a file. Variants
+    (``faults/cut@next:later``) are there for whoever names them. Read when they are asked for."""
 
     def __init__(self, folder: Traversable) -> None:
         self._files = dict(sorted(_files(folder), key=lambda found: ("/" in found[0], found[0])))
@@ -213,16 +229,24 @@ class Library(Mapping[str, Template]):
 
     def full_name(self, name: str) -> str:
         """A name with its folder. Raises ``KeyError``."""
-        return name if name in self._files else self._short[name]
+        plain, sign, variant = name.partition("@")
+        return (plain if plain in self._files else self._short[plain]) + sign + variant
 
     def __getitem__(self, name: str) -> Template:
         full = self.full_name(name)
         if full not in self._read:
-            self._read[full] = load(full, self._files[full].read_text("utf-8"))
+            variant = split(full)
+            if variant is None:
+                self._read[full] = load(full, self._files[full].read_text("utf-8"))
+            else:
+                plain, position, attempts = variant
+                entry = varied(self[plain].entry, position, attempts)
+                self._read[full] = Template(full, entry)
         return self._read[full]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._files or name in self._short
+        plain = str(name).partition("@")[0]
+        return plain in self._files or plain in self._short
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
@@ -297,8 +321,8 @@ def _names(value: Any) -> set[str]:
             return named(value)
         case Mapping():
             at = value.get("at")
-            places = {at} if isinstance(at, str) else set(at) if isinstance(at, list) else set()
-            return (places & set(ROLES)).union(*map(_names, value.values()))
+            roles = {role for role in ROLES if at == role or (isinstance(at, list) and role in at)}
+            return roles.union(*map(_names, value.values()))
         case list() | tuple():
             return set().union(*map(_names, value))
         case _:

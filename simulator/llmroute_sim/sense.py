@@ -25,11 +25,19 @@ _PAUSE = 60.0
 """Seconds that a round of calls may take where nothing says when the next begins."""
 
 
+_MOST = 100_000
+"""Calls of a workload: more than any story needs, and as many as a history can hold."""
+
+
 def check(
     incidents: Sequence[tuple[Incident, tuple[Place, ...]]], asks: Sequence[Ask] | None
 ) -> None:
     """Raises ``ValueError`` with the key that makes no sense, and why. ``asks`` None is a workload that
     is not known."""
+    for number, ask in enumerate(asks or ()):
+        if (calls := ask.times * ask.together) > _MOST:
+            said = f"times = {ask.times}, together = {ask.together}"
+            raise ValueError(f"ask[{number}]: {said} are {calls} calls; at most {_MOST} are played")
     last = math.inf if asks is None else _last(asks)
     for number, (incident, _) in enumerate(incidents):
         if (why := _impossible(incident.when)) is not None:

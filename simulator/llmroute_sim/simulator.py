@@ -10,22 +10,24 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import partial
 from hashlib import blake2b
 from typing import Protocol
 
+from llmroute_sim import intake
 from llmroute_sim.accounts import Account, Accounts
 from llmroute_sim.deployments import Deployment, HostedGateway, check_place
-from llmroute_sim.dialects import Dialect, Unreadable, find
-from llmroute_sim.history import Attempt, History, fingerprint
+from llmroute_sim.dialects import Dialect, find
+from llmroute_sim.history import Attempt, History
 from llmroute_sim.incidents import Incident, Live, Place
-from llmroute_sim.prompt import FREE, Facts, Prompt, Refusal, Usage
+from llmroute_sim.prompt import FREE, Prompt, Refusal, Usage
 from llmroute_sim.prose import Author
-from llmroute_sim.providers import Model, Provider, providers
+from llmroute_sim.providers import Provider, providers
 from llmroute_sim.quotas import Quota, Room
 from llmroute_sim.speech import Pace, paced, say
 from llmroute_sim.struck import Struck
 from llmroute_sim.trouble import NoForm, Trouble
+from llmroute_sim.turns import Turns
 from llmroute_sim.watch import watch
 from llmroute_sim.wire import Abort, Address, Event, Exchange, Flaw, Request, Step
 
@@ -64,6 +66,7 @@ class Simulator:
         self.on_change = self._trouble.on_change
         """Called when a fault of the connect stage was injected or healed."""
         self._accounts = Accounts(clock.now, lambda: clock.wall().timestamp())
+        self._turns = Turns()
         self._dialects: dict[tuple[str, str | None], Dialect] = {}
         self._deployments: dict[str, Deployment] = {
             host: Deployment(host, known, known.name)
@@ -185,9 +188,9 @@ class Simulator:
     ) -> Iterator[Event]:
         """What a gateway answers, unless something is wrong with the gateway itself. A request that
         its dialect cannot read is its own to refuse."""
-        dialect = self._dialect(found.provider)
+        dialect = self._dialect(found.provider, request)
         request_id = self._request_id(attempt)
-        prompt = self._read(request, dialect, attempt)
+        prompt = intake.read(request, found.provider, dialect, attempt)
         struck = self._trouble.striking(found, attempt, flaws)
         if isinstance(prompt, Prompt):
             refusal = struck.turned_away(prompt, None)
@@ -230,16 +233,17 @@ class Simulator:
     def _answer(
         self, request: Request, found: Deployment, attempt: Attempt, flaws: list[Flaw]
     ) -> Iterator[Event]:
-        dialect = self._dialect(found.provider)
+        dialect = self._dialect(found.provider, request)
         request_id = self._request_id(attempt)
-        prompt = self._read(request, dialect, attempt)
+        prompt = intake.read(request, found.provider, dialect, attempt)
         if isinstance(prompt, Refusal):
             return self._refuse(prompt, dialect, attempt, request_id)
+        prompt, lost = self._turns.resumed(prompt, found, attempt.key)
         struck = self._trouble.striking(found, attempt, flaws)
         sold = found.model(prompt.model) if prompt.operation != "models" else None
         account = self._accounts.of(found, attempt.key, prompt.model)
         otherwise = None
-        refusal = self._admit(prompt, found, sold, account, struck)
+        refusal = intake.admitted(prompt, found, sold, account, struck, self.clock.now()) or lost
         if refusal is not None:
             events = self._refuse(refusal, dialect, attempt, request_id, account)
         elif prompt.operation in FREE:
@@ -247,17 +251,21 @@ class Simulator:
             events = dialect.tell(prompt, models, dialect.headers(request_id, None))
         else:
             assert sold is not None
+            prompt = intake.fitted(prompt, sold.window)
             author = self._author(attempt)
             created = int(self.clock.wall().timestamp())
-            answer = say(prompt, author, created, self.stated_usage)
+            # Nobody can reckon with a bill that is not told.
+            stated = self.stated_usage if prompt.tells_usage else None
+            answer = say(prompt, author, created, stated)
             if struck.lives:
-                answer = struck.spoken(answer, prompt, author, self.stated_usage is not None)
+                answer = struck.spoken(answer, prompt, author, stated is not None)
             attempt.marks = tuple(author.marks)
             attempt.tokens_in, attempt.tokens_out = answer.usage.input, answer.usage.output
-            attempt.billed_as_stated = self.stated_usage is not None
+            attempt.billed_as_stated = stated is not None
             attempt.shown = answer.model
             attempt.dimension = len(answer.vectors[0]) if answer.vectors else None
             attempt.spent = sold.tariff.charge(answer.usage)
+            self._turns.keep(prompt, answer, found, attempt.key)
             if account is not None:
                 account.take(prompt.tokens)
                 account.pay(attempt.spent)
@@ -269,45 +277,6 @@ class Simulator:
             if self.pace.first_token or self.pace.token:
                 events = paced(events, self.pace, answer.length)
         return struck.bent(events, dialect, request_id, otherwise)
-
-    def _read(self, request: Request, dialect: Dialect, attempt: Attempt) -> Prompt | Refusal:
-        """Understand a request, and note in the attempt what it asks."""
-        secret = dialect.key(request)
-        attempt.key = _fingerprint_of_key(secret) if secret else None
-        operation = dialect.operation(request.method, request.path)
-        if operation is None:
-            return Refusal("not_found", facts={"method": request.method, "path": request.path})
-        attempt.operation = operation
-        try:
-            prompt = dialect.parse(operation, request)
-        except Unreadable as unreadable:
-            return unreadable.refusal
-        attempt.model, attempt.stream = prompt.model or None, prompt.stream
-        attempt.prompt, attempt.features = prompt.digest, prompt.features
-        attempt.request = fingerprint(request.body)
-        return prompt
-
-    def _admit(
-        self,
-        prompt: Prompt,
-        found: Deployment,
-        sold: Model | None,
-        account: Account | None,
-        struck: Struck,
-    ) -> Refusal | None:
-        """Why an attempt is turned away, if it is: by the provider itself, or by a fault."""
-        if struck.attempt.key is None:
-            return Refusal("auth")
-        if sold is None and prompt.operation != "models":
-            return Refusal("model_not_found", facts={"model": prompt.model})
-        window = None if sold is None or prompt.operation in FREE else sold.window
-        if (refusal := struck.turned_away(prompt, window)) is not None:
-            return refusal
-        if prompt.unknown is not None and found.strict:
-            return prompt.unknown
-        if window is not None and prompt.tokens + (prompt.max_tokens or 0) > window:
-            return _overflow(prompt, window)
-        return None if account is None else account.lacking(prompt, self.clock.now())
 
     def _refuse(
         self,
@@ -336,23 +305,19 @@ class Simulator:
     def _room(self, account: Account | None) -> Room | None:
         return None if account is None else account.room(self.clock.wall().timestamp())
 
-    def _dialect(self, provider: Provider) -> Dialect:
-        which = (provider.dialect, provider.errors)
-        dialect = self._dialects.get(which)
-        if dialect is None:
-            dialect = self._dialects[which] = find(*which)
-        return dialect
-
-
-_fingerprint_of_key = lru_cache(maxsize=256)(fingerprint)
-"""The few keys of a world come again and again."""
+    def _dialect(self, provider: Provider, request: Request) -> Dialect:
+        """The format that a request is in: of those that a provider speaks the one that knows its
+        path, else the first."""
+        for name in (provider.dialect, *provider.also):
+            which = (name, provider.errors)
+            dialect = self._dialects.get(which)
+            if dialect is None:
+                dialect = self._dialects[which] = find(*which)
+            if dialect.operation(request.method, request.path) is not None:
+                return dialect
+        return self._dialects[provider.dialect, provider.errors]
 
 
 def _nothing() -> Exchange:
     """The connection stands."""
     yield from ()
-
-
-def _overflow(prompt: Prompt, window: int) -> Refusal:
-    facts: Facts = {"model": prompt.model, "maximum": window, "tokens": prompt.tokens}
-    return Refusal("context_length", facts=facts)

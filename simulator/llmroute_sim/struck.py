@@ -69,13 +69,23 @@ class Struck:
         if not self.lives:
             return events
 
-        def refuse(refusal: Refusal) -> Data:
-            self.attempt.error = refusal.kind
-            return dialect.refuse_midway(refusal, request_id)
+        begun: list[Data] = []
 
-        def error(refusal: Refusal) -> bytes:
+        def opened(events: Iterator[Event]) -> Iterator[Event]:
+            for event in events:
+                if not begun and isinstance(event, Data):
+                    begun.append(event)
+                yield event
+
+        def refuse(refusal: Refusal, instead: Event) -> Data:
             self.attempt.error = refusal.kind
-            return dialect.error(refusal, request_id)
+            return dialect.refuse_midway(refusal, request_id, *begun, instead)
+
+        def error(refusal: Refusal, instead: Data) -> bytes:
+            self.attempt.error = refusal.kind
+            return dialect.error(refusal, request_id, instead)
+
+        events = opened(events)
 
         for live in self.lives:
             fault = live.incident.fault

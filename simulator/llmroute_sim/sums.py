@@ -21,6 +21,11 @@ NUMBERS: Mapping[str, float] = {
     "bill_input": 80_000.0,
     "bill_output": 20_000.0,
     "ttl": 600.0,
+    "parallel": 4.0,
+    "rpm": 10.0,
+    "tpm": 10_000.0,
+    "context": 8_000.0,
+    "load": 100.0,
 }
 """Every number that a scenario may leave open, with a value that stands in for it while a file is
 only checked."""

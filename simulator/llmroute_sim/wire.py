@@ -55,7 +55,8 @@ class Request:
     """One HTTP request as it arrived, headers in lower case and in order.
 
     ``address`` is where the client connected, which names the provider. ``call`` is the id of the
-    call that the client's context said it belongs to, or None where no context could tell.
+    call that the client's context said it belongs to, or None where no context could tell. ``lost``
+    are the bytes of a body that was too large to be kept, and is empty here.
     """
 
     method: str
@@ -64,6 +65,12 @@ class Request:
     body: bytes
     address: Address
     call: str | None = None
+    lost: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body as it was sent."""
+        return len(self.body) or self.lost
 
     @property
     def path(self) -> str:
@@ -91,8 +98,9 @@ Part: TypeAlias = Literal[
 ]
 """What a segment carries, so that faults can aim without knowing the format: a whole JSON body,
 the opening events of a stream, one token of content, the event that gives the finish reason, the
-usage, the event that says the stream is complete, an error inside a stream, malformed bytes, what
-is sent while there is nothing to say, bytes of something whose last segment is still to come."""
+usage, the event that says the stream is complete (and, in a format where one event says all of it,
+the reason and the usage), an error inside a stream, malformed bytes, what is sent while there is
+nothing to say, bytes of something whose last segment is still to come."""
 
 Flaw: TypeAlias = Literal["damaged", "degraded"]
 """What is wrong with an answer that arrives to its end: it cannot be read as what was asked for, or

@@ -61,11 +61,11 @@ def hear(value: object) -> Heard:
     # What an event tells of the whole answer stands in the answer that it carries.
     inside = (_get(value, name) for name in ("response", "message"))
     told = [value, *(each for each in inside if each is not None)]
-    usages = [usage for each in told for usage in _usages(each)]
+    usages = [_usage(each) for each in told]
     return replace(
         heard,
-        tokens_in=_most((heard.tokens_in, *(_tokens(usage, _IN, _CACHED) for usage in usages))),
-        tokens_out=_most((heard.tokens_out, *(_tokens(usage, _OUT) for usage in usages))),
+        tokens_in=_most((heard.tokens_in, *(tokens for tokens, _ in usages))),
+        tokens_out=_most((heard.tokens_out, *(tokens for _, tokens in usages))),
         model=heard.model or next(filter(None, map(_model, told)), None),
         cost=heard.cost if (cost := _cost(value)) is None else cost,
     )
@@ -133,8 +133,10 @@ def _choice(choice: object) -> Heard:
 
 
 def _spoken(message: object) -> str:
-    """The words of a message: its content or its refusal, and what it calls tools with."""
-    said = _content(_get(message, "content")) + _content(_get(message, "refusal"))
+    """The words of a message: what was thought before, its content or its refusal, and what it calls
+    tools with."""
+    said = _content(_get(message, "reasoning_content"))
+    said += _content(_get(message, "content")) + _content(_get(message, "refusal"))
     calls = _get(message, "tool_calls")
     if isinstance(calls, list | tuple):
         for call in calls:
@@ -192,8 +194,8 @@ def _event(value: object) -> Heard | None:
         return Heard(said, _word(_get(delta, "stop_reason")), ends=ends)
     if kind in _LAST:
         return Heard(finish=_word(_get(_get(value, "response"), "status")) or _LAST[kind])
-    # The others open or close something, or say again what the deltas have said.
-    if ends or _get(value, "snapshot") is not None:
+    # The others open or close something, keep the line busy, or say again what the deltas have said.
+    if ends or kind == "ping" or _get(value, "snapshot") is not None:
         return Heard(ends=ends)
     return None
 
@@ -260,10 +262,15 @@ _OUT = ("completion_tokens", "output_tokens")
 _CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
 
-def _usages(value: object) -> list[Any]:
-    """The tables in which it states its tokens; frameworks have names of their own for them."""
-    found = (_get(value, name) for name in ("usage", "usage_metadata"))
-    return [usage for usage in found if usage is not None and not callable(usage)]
+def _usage(value: object) -> tuple[int | None, int | None]:
+    """The tokens of the prompt and of the answer; frameworks have names of their own for them. No
+    tokens at all are none that were counted."""
+    for name in ("usage", "usage_metadata"):
+        usage = _get(value, name)
+        if usage is not None and not callable(usage):
+            found = (_tokens(usage, _IN, _CACHED), _tokens(usage, _OUT))
+            return found if any(found) else (None, None)
+    return (None, None)
 
 
 def _tokens(usage: object, names: tuple[str, ...], beside: tuple[str, ...] = ()) -> int | None:

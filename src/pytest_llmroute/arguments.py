@@ -45,18 +45,41 @@ def _wrong(
     return pytest.UsageError(f"{_where(config)}{option}: {_short(config, path)!r} {what}{hint}")
 
 
+_OPTIONS = (
+    "llmroute_allow_untested", "llmroute_baseline", "llmroute_configs", "llmroute_policy",
+    "llmroute_scenarios", "llmroute_seed",
+)  # fmt: skip
+
+
 def check(config: pytest.Config) -> None:
-    """Raises ``UsageError`` for what the ini file names and there is not."""
+    """Raises ``UsageError`` for what the ini file says and cannot mean, or names and there is not."""
+    from llmroute_sim.names import Unknown
+
+    for name in config.inicfg:
+        if name.startswith("llmroute") and name not in _OPTIONS:
+            raise pytest.UsageError(f"{_where(config)}{Unknown('option', name, _OPTIONS)}")
+    for name in _OPTIONS:
+        try:
+            config.getini(name)
+        except (ValueError, TypeError, pytest.UsageError) as error:
+            raise pytest.UsageError(f"{_where(config)}{name}: {error}") from error
     named(config, "llmroute_configs")
     allowed = set(config.getini("llmroute_allow_untested")) - {"*"}
     if allowed:
-        from llmroute_sim.names import Unknown
         from pytest_llmroute.contracts import contracts
 
         for name in sorted(allowed - set(contracts())):
             raise pytest.UsageError(
                 f"{_where(config)}llmroute_allow_untested: {Unknown('contract', name, contracts())}"
             )
+    if (baseline := config.getini("llmroute_baseline")) and config.getini("llmroute_configs"):
+        from pytest_llmroute.baseline import Baseline
+        from pytest_llmroute.errors import ConfigError
+
+        try:
+            Baseline.read(beside_ini(config, baseline))
+        except ConfigError as error:
+            raise pytest.UsageError(f"{_where(config)}llmroute_baseline: {error}") from error
 
 
 def beside_ini(config: pytest.Config, path: str) -> Path:

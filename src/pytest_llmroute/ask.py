@@ -12,7 +12,7 @@ from llmroute_sim import prose
 from llmroute_sim.clock import Stuck
 from llmroute_sim.history import Call, Failure, History, inside_call
 from pytest_llmroute.failures import failure_of
-from pytest_llmroute.routers import Question, Reply
+from pytest_llmroute.routers import MissingPackage, Question, Reply
 from pytest_llmroute.wanted import features, routing
 
 __all__ = ("CALL_HORIZON", "Pen", "digest")
@@ -60,6 +60,10 @@ class Pen:
         except Stuck as stuck:
             call.outcome = "hung"
             call.failure = Failure(("Stuck",), None, str(stuck))
+            raise
+        except MissingPackage:
+            # This way in is not there: nobody was asked.
+            call.outcome = "left"
             raise
         except Exception as error:
             call.outcome = "failed"

@@ -25,7 +25,6 @@ from pytest_llmroute.errors import CannotPlay
 from pytest_llmroute.report.values import plain, typed
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from llmroute_sim.scenario import Scenario
@@ -134,12 +133,7 @@ class Interpreter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _say(self, message: Mapping[str, Any]) -> None:

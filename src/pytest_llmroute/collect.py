@@ -19,7 +19,7 @@ from pytest_llmroute.plugin import OUTCOME, page_of, run_seed
 if TYPE_CHECKING:
     from llmroute_sim.scenario import Template
     from pytest_llmroute.cases import Case
-    from pytest_llmroute.ruling import Rules, Ruling
+    from pytest_llmroute.fate import Fate, Rules
 
 __all__ = ("ConfigFile", "ContractCollector", "PromiseItem", "collected", "named")
 
@@ -168,22 +168,22 @@ class PromiseItem(pytest.Item):
         """Play and judge."""
         self.stash[OUTCOME] = "untested"
         self.sections.clear()
-        ruling = self._ruled()
-        if isinstance(ruling, str):
-            pytest.fail(ruling, pytrace=False)
-        self.stash[OUTCOME] = ruling.outcome
-        if ruling.timeline:
-            self.sections.append(("llmroute timeline", ruling.timeline))
-            self.sections.append(("a test that would have caught it", ruling.test))
-        if ruling.accepted:
-            _expected(ruling.accepted)
-        match ruling.fate:
+        fate = self._fate()
+        if isinstance(fate, str):
+            pytest.fail(fate, pytrace=False)
+        self.stash[OUTCOME] = fate.outcome
+        if fate.timeline:
+            self.sections.append(("llmroute timeline", fate.timeline))
+            self.sections.append(("a test that would have caught it", fate.test))
+        if fate.accepted:
+            _expected(fate.accepted)
+        match fate.end:
             case "skipped":
-                pytest.skip(ruling.text)
+                pytest.skip(fate.text)
             case "failed":
-                pytest.fail(ruling.text, pytrace=False)
+                pytest.fail(fate.text, pytrace=False)
 
-    def _ruled(self) -> Ruling | str:
+    def _fate(self) -> Fate | str:
         """What becomes of the case, or why it cannot be played."""
         from pytest_llmroute.errors import CannotPlay, ConfigError
         from pytest_llmroute.report.terminal import Page
@@ -192,7 +192,7 @@ class PromiseItem(pytest.Item):
         width, plain = page_of(self.config)
         page = Page(max(60, min(width, 120)), plain)
         try:
-            return self.rules.ruled(self.case, self.siblings, page, [self._again()])
+            return self.rules.fate(self.case, self.siblings, page, [self._again()])
         except CannotPlay as error:
             told = traceback.format_exception(error.__cause__ or error)
             self.sections.append(("what the router raised", "".join(told).rstrip()))
@@ -238,8 +238,8 @@ class Complaint(pytest.Item):
 def _rules(session: pytest.Session) -> Rules:
     """What the ini file says of all configurations."""
     from pytest_llmroute.baseline import Baseline
+    from pytest_llmroute.fate import Rules
     from pytest_llmroute.library import files_in
-    from pytest_llmroute.ruling import Rules
     from pytest_llmroute.run import Choice
 
     config = session.config

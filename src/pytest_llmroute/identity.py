@@ -61,7 +61,8 @@ def closest(text: str, names: Sequence[str]) -> str | None:
 
 def _plain(promise: Promise) -> str:
     contract, key = promise.contract, promise.because.key
-    words = [f"{contract.id}[{promise.group}]"]
+    twin = ":policy" if promise.id.endswith(":policy]") else ""
+    words = [f"{contract.id}[{promise.group}{twin}]"]
     if key and key != _OWN:
         words.append(".".join(part for part in key if not part.isdigit()))
     target = getattr(contract, "target", None)
@@ -73,4 +74,4 @@ def _plain(promise: Promise) -> str:
 def _loose(text: str) -> str:
     """A name, or what a user wrote for one, without lines and places in lists."""
     spaced = " ".join(text.split())
-    return re.sub(r"\.\d+(?=\.)", "", re.sub(r":\d+\]", "]", spaced, count=1))
+    return re.sub(r"\.\d+(?=\.)", "", re.sub(r":\d+(:policy)?\]", r"\1]", spaced, count=1))

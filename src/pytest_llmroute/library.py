@@ -156,6 +156,8 @@ def _read(path: Path) -> Template:
         raise Unknown("scenario file", str(path), map(str, there)) from None
     except OSError as error:
         raise ValueError(f"the scenario file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the scenario file {path} is not UTF-8 text: {error.reason}") from error
     try:
         return load(path.name, text, path.parent)
     except ValueError as error:

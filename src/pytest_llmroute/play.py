@@ -21,6 +21,7 @@ from llmroute_sim.simulator import Pace, Simulator
 from llmroute_sim.workload import Turn, perform
 from pytest_llmroute.ask import CALL_HORIZON, Pen
 from pytest_llmroute.routers import Entry, Question, Router, RoutingConfig
+from pytest_llmroute.vocabulary import sayable
 
 __all__ = ("Cell", "play")
 
@@ -158,9 +159,10 @@ class _Stage:
 
 def _question(cell: Cell, turn: Turn) -> Question:
     entry = cell.entry
-    if turn.stream is not None and entry.api == "chat":
+    if turn.stream is not None and entry.api != "embeddings":
         entry = replace(entry, stream=turn.stream)
-    return Question(entry, cell.group, turn.text, turn.options, turn.past, turn.leave_after)
+    options = sayable(entry.api, turn.options, stream=entry.stream)
+    return Question(entry, cell.group, turn.text, options, turn.past, turn.leave_after)
 
 
 @contextmanager

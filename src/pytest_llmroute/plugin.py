@@ -82,7 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.stash[_CLOSING] = _Closing()
     config.pluginmanager.register(config.stash[_CLOSING], "llmroute-closing")
-    if any(config.getini(name) for name in ("llmroute_configs", "llmroute_allow_untested")):
+    told = (*config.inicfg, *(config.getoption("override_ini") or ()))
+    if any(name.startswith("llmroute") for name in told):
         from pytest_llmroute.arguments import check
 
         check(config)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
+from types import NoneType
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from pytest_llmroute.contracts import Contract, Target
 
@@ -43,7 +45,8 @@ class Promise:
     ``entries`` restricts the ways in (empty: all that the configuration serves). ``roles`` are the
     places that scenarios call ``target``, ``next`` and ``others``; ``numbers`` the figures that they
     refer to (``retries``, ``cooldown``, ``timeout``...); ``avoid`` names scenarios that cannot try
-    it here, each with the reason.
+    it here, each with the reason; ``options`` are what every request carries that tries it
+    (``disable_fallbacks``, ``num_retries``...).
     """
 
     contract: Contract
@@ -54,24 +57,53 @@ class Promise:
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
     avoid: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        """The contract, the group, and the line that promises it."""
+        """The contract, the group, and the line that promises it; a policy for the ways in of which
+        the page behind that line says nothing is told from the promise for the others."""
         line = f":{self.because.line}" if self.because.line else ""
+        if self.because.kind == "policy" and self.entries:
+            line += ":policy"
         return f"{self.contract.id}[{self.group}{line}]"
 
 
-def retargeted(contract: Contract, change: Callable[[Target], Target]) -> Contract:
-    """A contract with every target changed, one by one."""
-    changed: dict[str, Any] = {}
-    for each in fields(contract):  # type: ignore[arg-type]  # every contract is a dataclass
-        match getattr(contract, each.name):
-            case Target() as one:
-                changed[each.name] = change(one)
-            case (Target(), *_) as listed:
-                changed[each.name] = tuple(map(change, listed))
-    return replace(contract, **changed)  # type: ignore[type-var]  # every contract is a dataclass
+def retargeted(contract: Contract, change: Callable[[Any], Target]) -> Contract:
+    """A contract with every target changed, one by one, wherever in its fields there is one.
+
+    ``change`` is given what stands there, which is a target, or a place where a user wrote one.
+    """
+    changed = {
+        name: _retargeted(hint, value, change)
+        for name, hint in _hints(type(contract)).items()
+        if (value := getattr(contract, name)) is not None
+    }
+    found: Contract = replace(contract, **changed) if changed else contract  # type: ignore[type-var]  # a protocol says nothing of dataclasses
+    return found
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The fields of a kind of contract in which there are targets, with their types."""
+    if not is_dataclass(kind):
+        return {}
+    hints = get_type_hints(kind)
+    return {each.name: hints[each.name] for each in fields(kind) if "Target" in str(each.type)}
+
+
+def _retargeted(hint: Any, value: Any, change: Callable[[Any], Target]) -> Any:
+    if hint is Target:
+        return change(value)
+    match get_args(hint):
+        case (each, last) if last is Ellipsis:
+            return tuple(_retargeted(each, one, change) for one in value)
+        case parts if get_origin(hint) is tuple:
+            pairs = zip(parts, value, strict=True)
+            return tuple(_retargeted(part, one, change) for part, one in pairs)
+        case (either, none) if none is NoneType:
+            return _retargeted(either, value, change)
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -39,7 +39,9 @@ class Choice:
             asked = set(library)
         elif not (self.scenarios or self.own):
             asked = set(library.default)
-        return (*(library[name] for name in library if name in asked), *self.own)
+        variants = sorted(asked.difference(library))
+        listed = (name for name in (*library, *variants) if name in asked)
+        return (*(library[name] for name in listed), *self.own)
 
     def wants(self, promise: Promise) -> bool:
         """Whether a promise is to be judged."""
@@ -79,26 +81,19 @@ def trials(config: RoutingConfig, choice: Choice) -> tuple[list[Trial], list[Ver
     for promise in config.promises:
         if not choice.wants(promise):
             continue
-        count, reasons = 0, dict[str, str]()
+        fitting, reasons = list[Scenario](), dict[str, str]()
         for template in choice.templates:
             if not template.tries(promise.contract.id):
                 continue
             if reason := _unfit(template, promise):
                 reasons[template.name] = reason
                 continue
-            bound = template.bind(promise.roles, promise.numbers)
-            scenario = replace(bound, seed=choice.seed or bound.seed)
-            ways = [
-                entry
-                for entry in config.entries(promise.group)
-                if _serves(promise, scenario, entry)
-            ]
-            for entry in ways[:1] if scenario.one_way else ways:
-                count += 1
-                cell = Cell(config, scenario, promise.group, entry)
-                trial = found.setdefault(f"{cell.id}\x1f{scenario!r}", Trial(cell))
-                trial.promises.append(promise)
-        if not count and not (choice.scenarios or choice.own):
+            bound = _carrying(template.bind(promise.roles, promise.numbers), promise)
+            fitting.append(replace(bound, seed=choice.seed or bound.seed))
+        cells = _cells(config, promise, fitting, found, full=choice.full)
+        for cell in cells:
+            found.setdefault(_key(cell), Trial(cell)).promises.append(promise)
+        if not cells and not (choice.scenarios or choice.own):
             said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
             untried.append(Verdict(promise, "untested", (), said or "no scenario tries this"))
     return list(found.values()), untried
@@ -106,11 +101,69 @@ def trials(config: RoutingConfig, choice: Choice) -> tuple[list[Trial], list[Ver
 
 def _unfit(template: Template, promise: Promise) -> str:
     """Why a scenario cannot try a promise, or nothing."""
-    if template.name in promise.avoid:
-        return promise.avoid[template.name]
+    for name in (template.name, template.name.partition("@")[0]):
+        if name in promise.avoid:
+            return promise.avoid[name]
     given = {role for role, places in promise.roles.items() if places} | set(promise.numbers)
     missing = template.needs - given
     return f"needs {', '.join(sorted(missing))}" if missing else ""
+
+
+def _carrying(scenario: Scenario, promise: Promise) -> Scenario:
+    """A scenario whose requests carry the options of a promise; its own come first."""
+    if not promise.options:
+        return scenario
+    asks = (replace(ask, options={**promise.options, **ask.options}) for ask in scenario.asks)
+    return replace(scenario, asks=tuple(asks))
+
+
+def _cells(
+    config: RoutingConfig,
+    promise: Promise,
+    scenarios: Sequence[Scenario],
+    planned: Collection[str],
+    *,
+    full: bool,
+) -> list[Cell]:
+    """Which way in is played in which of the scenarios that can try a promise.
+
+    All ways into the API that the group is for (chats) in every scenario. The ways into its other
+    APIs are the same router behind another door, so unless everything is asked for, each API tries a
+    promise once streamed and once not, on asyncio where it can: in a scenario that is ``planned``
+    there anyway, else in the first that fits.
+    """
+    ways = config.entries(promise.group)
+    cells = [
+        Cell(config, scenario, promise.group, entry)
+        for scenario in scenarios
+        for entry in _ways(ways, promise, scenario)
+    ]
+    apis = list(dict.fromkeys(cell.entry.api for cell in cells))
+    if full or len(apis) < 2:
+        return cells
+    chosen: dict[tuple[str, bool], Cell] = {}
+    for cell in (cell for cell in cells if cell.entry.api != ways[0].api):
+        door = (cell.entry.api, cell.entry.stream)
+        before = chosen.get(door)
+        if before is None or _better(cell, before, planned):
+            chosen[door] = cell
+    return [cell for cell in cells if cell.entry.api == ways[0].api or cell in chosen.values()]
+
+
+def _ways(ways: Sequence[Entry], promise: Promise, scenario: Scenario) -> Sequence[Entry]:
+    found = [entry for entry in ways if _serves(promise, scenario, entry)]
+    return found[:1] if scenario.one_way else found
+
+
+def _better(cell: Cell, before: Cell, planned: Collection[str]) -> bool:
+    """Whether a cell costs less than one through the same door, or is on asyncio as that is not."""
+    if cell.entry.sync != before.entry.sync:
+        return before.entry.sync
+    return _key(cell) in planned and _key(before) not in planned
+
+
+def _key(cell: Cell) -> str:
+    return f"{cell.id}\x1f{cell.scenario!r}"
 
 
 def _serves(promise: Promise, scenario: Scenario, entry: Entry) -> bool:

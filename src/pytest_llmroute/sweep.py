@@ -14,12 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from llmroute_sim.carriers.network import LACKING
 from llmroute_sim.deployments import check_place
 from llmroute_sim.history import History
 from llmroute_sim.names import Unknown
 from llmroute_sim.reading import ROLES
 from llmroute_sim.scenario import Template, load, shipped
-from llmroute_sim.simulator import Simulator
+from llmroute_sim.simulator import NoForm, Simulator
 from pytest_llmroute.contracts import contracts
 from pytest_llmroute.errors import CannotPlay, ConfigError
 from pytest_llmroute.play import Cell, play
@@ -32,9 +33,6 @@ __all__ = ("Plan", "Sweep", "Watcher", "aloud", "choose", "plan", "quietly")
 
 PACKAGES: Mapping[str, str] = {"litellm": "litellm"}
 """The package that a kind of router is made of."""
-
-_BOUND = (ValueError, TypeError, AttributeError, KeyError, SyntaxError, ArithmeticError)
-"""What a scenario file with something wrong in it raises."""
 
 
 class _Dawn:
@@ -91,7 +89,7 @@ def choose(
     known, own = [], []
     for name in scenarios:
         if name in shipped():
-            known.append(shipped().full_name(name))
+            known.append(_shipped(name))
         elif name.endswith((".toml", ".json")) or Path(name).exists():
             own.append(_own(name))
         else:
@@ -102,6 +100,16 @@ def choose(
     return Choice(tuple(known), tuple(names), policy, seed, tuple(own), full)
 
 
+def _shipped(name: str) -> str:
+    """The full name of a shipped scenario, or of a variant that it has."""
+    try:
+        return shipped()[name].name
+    except Unknown:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error), path=name) from error
+
+
 def _own(name: str) -> Template:
     """A scenario of the user's own, tried out with stand-ins for what promises fill in."""
     path = Path(name)
@@ -109,14 +117,16 @@ def _own(name: str) -> Template:
         raise ConfigError("no such scenario file", path=path)
     try:
         template = load(relative(path), path.read_text("utf-8"), path.parent)
+        template.tried()
         for contract in template.tests:
             if contract not in contracts():
                 raise Unknown("contract", contract, contracts())
-        template.tried()
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror or error}", path=path) from error
-    except _BOUND as error:
-        raise ConfigError(_said(error), path=path) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 text ({error.reason})", path=path) from error
+    except ValueError as error:
+        raise ConfigError(str(error), path=path) from error
     return template
 
 
@@ -134,9 +144,9 @@ def plan(
     for config in configs:
         try:
             ready, untried = trials(config, choice)
-        except _BOUND as error:
-            raise ConfigError(_said(error), path=relative(config.path)) from error
-        _check_places(config, ready)
+        except ValueError as error:
+            raise ConfigError(str(error), path=relative(config.path)) from error
+        _check_incidents(config, ready)
         package = PACKAGES.get(config.kind)
         if ready and package and not has(package):
             raise MissingPackage(
@@ -148,8 +158,11 @@ def plan(
     return found
 
 
-def _check_places(config: RoutingConfig, ready: Sequence[Trial]) -> None:
+def _check_incidents(config: RoutingConfig, ready: Sequence[Trial]) -> None:
+    """Raises ``ConfigError`` for an incident at a place that there is not, and for one that cannot be
+    performed in memory."""
     simulator = Simulator(_Dawn())
+    simulator.lack(LACKING)
     for deployment in config.deployments:
         simulator.serve(deployment)
     there = simulator.deployments.values()
@@ -161,16 +174,11 @@ def _check_places(config: RoutingConfig, ready: Sequence[Trial]) -> None:
                 except Unknown as error:
                     message = f"incident[{number}].at: {error} in {relative(config.path)}"
                     raise ConfigError(message, path=scenario.name) from error
-
-
-def _said(error: BaseException) -> str:
-    match error:
-        case SyntaxError():
-            return f"{(error.text or '').strip()!r} is not a sum of numbers and names"
-        case KeyError():
-            return f"{error.args[0]!r} is missing"
-        case _:
-            return str(error)
+            try:
+                simulator.inject(incident)
+            except NoForm as error:
+                message = f"incident[{number}].fault: {error}"
+                raise ConfigError(message, path=scenario.name) from error
 
 
 # -- playing

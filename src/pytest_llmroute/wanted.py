@@ -21,8 +21,8 @@ _SWITCHES = ("disable_fallbacks", "num_retries", "max_retries", "timeout", "requ
 _ELSEWHERE = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 """Options that name other models to ask."""
 
-_EXTRA = ("extra_body", "metadata", "litellm_metadata")
-"""Tables in which options may stand too."""
+_METADATA = ("metadata", "litellm_metadata")
+"""Tables in which tags and sessions may stand."""
 
 
 def features(request: Mapping[str, Any]) -> tuple[str, ...]:
@@ -49,24 +49,19 @@ def features(request: Mapping[str, Any]) -> tuple[str, ...]:
 def routing(request: Mapping[str, Any]) -> dict[str, Any]:
     """The options that tell a router what to do, as JSON could hold them; nothing that is sent on to
     a model, and no text but names: of models, groups and tags."""
-    places = [request, *(_table(request.get(name)) for name in _EXTRA)]
-    extra = _table(request.get("extra_body"))
-    places += [_table(extra.get(name)) for name in _EXTRA[1:]]
+    given = {**_table(request.get("extra_body")), **request}
     found: dict[str, Any] = {}
-    for place in reversed(places):
-        for name in _SWITCHES:
-            if (value := _plain(place.get(name))) is not None:
-                found[name] = value
-        for name in _ELSEWHERE:
-            if (names := _names(place.get(name))) is not None:
-                found[name] = names
-        if isinstance(tags := place.get("tags"), list | tuple | set | frozenset):
-            found["tags"] = (
-                sorted(map(str, tags)) if isinstance(tags, set) else list(map(str, tags))
-            )
-        cache = {str(k): _plain(v) for k, v in _table(place.get("cache")).items()}
-        if cache:
-            found["cache"] = cache
+    for name in _SWITCHES:
+        if (value := _plain(given.get(name))) is not None:
+            found[name] = value
+    for name in _ELSEWHERE:
+        if (names := _names(given.get(name))) is not None:
+            found[name] = names
+    if cache := {str(key): _plain(value) for key, value in _table(given.get("cache")).items()}:
+        found["cache"] = cache
+    for place in (*(_table(given.get(name)) for name in _METADATA), given):
+        if isinstance(tags := place.get("tags"), list | tuple):
+            found["tags"] = [str(tag) for tag in tags]
         if isinstance(session := place.get("session_id"), str):
             # Tells two sessions apart, and says nothing of whose they are.
             found["session"] = fingerprint(session)

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 import httpx
 
+from llmroute_sim.simulator import Deployment
 from pytest_llmroute.routers import Api, Entry, Question, Reply
 from pytest_llmroute.routers.listening import enough
 from pytest_llmroute.wanted import routing
 
 from .formats import Answer, Asked
 from .reference import Emit, Knobs, Open, Read, Reference
-from .upstreams import Upstream
+from .upstreams import VECTORS_SOLD, Upstream
 
 _APIS: tuple[Api, ...] = ("chat", "messages", "responses", "text")
 
@@ -59,7 +60,7 @@ class Routed:
     kind: ClassVar[str] = "reference"
     promises: ClassVar[tuple[()]] = ()
     not_judged: ClassVar[tuple[()]] = ()
-    deployments: ClassVar[tuple[()]] = ()
+    deployments: ClassVar[tuple[Deployment, ...]] = VECTORS_SOLD
     environment: ClassVar[dict[str, str]] = {}
     keys: ClassVar[frozenset[str]] = frozenset()
 
@@ -152,9 +153,7 @@ class Driven:
         sent = {k: v for k, v in question.options.items() if k not in orders and k != "metadata"}
         entry = question.entry
         return self.router.answer(
-            Asked(
-                question.text, sent, orders, entry.stream, entry.sync, entry.api, question.past
-            )
+            Asked(question.text, sent, orders, entry.stream, entry.sync, entry.api, question.past)
         )
 
     def _conclude(self, reply: Reply, answer: Answer, question: Question) -> None:

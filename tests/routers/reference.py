@@ -10,8 +10,8 @@ Where more can be added:
   carry more of what picking reads (weight, limits, tags, latency...), all with a default;
 - ``Knobs`` gains fields, each with a default that switches the feature off;
 - ``pick`` gathers who of a group may be asked now; ``choose`` (which of them), ``admits`` (limits),
-  ``opens`` and ``closes`` (around every attempt, also one that is dropped with its stream) hand on to
-  :class:`~.picking.Picking`, and are methods here so that a mutant can get them wrong;
+  ``opens``, ``speaks`` (its head came) and ``closes`` (around every attempt, also one that is dropped
+  with its stream) hand on to :class:`~.picking.Picking`;
 - ``pay``, ``price``, ``window_over`` are the budget; ``cache_key``, ``look_up``, ``served_again``,
   ``store``, ``spoil`` are the cache.
 """
@@ -19,94 +19,38 @@ Where more can be added:
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
 from llmroute_sim.tokens import count
 
+from .effects import Emit, Health, NoAnswer, Open, Read, Try
 from .formats import UNREADABLE, Answer, Asked, Failed, body, carries, hear_body, hear_event
+from .knobs import Knobs
 from .picking import Picking
-from .upstreams import ANTHROPIC, GROQ, LARGE, MISTRAL, OPENAI, SMALL, Group, Upstream, alone
+from .upstreams import MISTRAL, Group, Upstream, alone
 
 
-@dataclass(frozen=True)
-class Knobs:
-    """How the router is set up; None switches a feature off.
-
-    ``chain`` are the groups that answer chats, the first of which callers ask for; ``embedders`` those
-    that make vectors. ``failures`` in a row take a deployment out for ``cooldown`` seconds.
-    """
-
-    chain: tuple[Group, ...] = (alone(OPENAI), alone(ANTHROPIC), alone(GROQ))
-    embedders: tuple[Group, ...] = (alone(SMALL), alone(LARGE))
-    dimensions: int = 512
-    retries: int = 2
-    patience: float = 10.0
-    budget: Decimal | None = None
-    window: float = 3600.0
-    ttl: float | None = None
-    failures: int | None = None
-    cooldown: float = 60.0
-
-
-class NoAnswer(Exception):
-    """Nobody answered. ``status_code`` is what the last of them said, ``retry_after`` when somebody
-    may be asked again (seconds)."""
-
-    def __init__(self, why: str, status: int | None, retry_after: float | None = None) -> None:
-        super().__init__(why)
-        self.status_code = status
-        self.retry_after = retry_after
-
-
-# -- effects
-
-
-@dataclass(frozen=True)
-class Open:
-    upstream: Upstream
-    body: dict[str, Any]
-    patience: float
-
-
-@dataclass(frozen=True)
-class Read:
-    """The next bytes of the body; empty at its end."""
-
-
-@dataclass(frozen=True)
-class Emit:
-    text: str
-
-
-@dataclass(frozen=True)
-class Try:
-    """An attempt of a call that came to nothing."""
-
-    upstream: Upstream
-    failure: Failed
-
-
-@dataclass
-class Health:
-    failures: int = 0
-    rests_until: float = 0.0
-    hinted_until: float = 0.0
-    spent: Decimal = field(default_factory=Decimal)
-    window_began: float | None = None
+_KINDS = {408: "timeout", 500: "internal", 503: "unavailable"}
 
 
 class Reference:
     """One router. ``answer`` is the whole of a call."""
 
+    picks: type[Picking] = Picking
+
     def __init__(self, knobs: Knobs) -> None:
         self.knobs = knobs
-        self.picking = Picking(knobs)
+        self.picking = self.picks(knobs)
+        self.due: dict[int, float] = {}
+        self.began = time.monotonic()
         groups = (*knobs.chain, *knobs.embedders, alone(MISTRAL))
         everybody = [upstream for group in groups for upstream in group.deployments]
         self.health = {upstream.name: Health() for upstream in everybody}
@@ -120,10 +64,12 @@ class Reference:
             yield Emit(found.text)
             return self.served_again(found)
         self.running += 1
+        self.due[id(asked)] = time.monotonic() + (self.knobs.deadline or math.inf)
         try:
             return (yield from self.route(key, asked))
         finally:
             self.running -= 1
+            del self.due[id(asked)]
 
     def route(self, key: str, asked: Asked) -> Generator[Any, Any, Answer]:
         failures: list[Failed] = []
@@ -134,7 +80,7 @@ class Reference:
                 answer, began = Answer(model=upstream.model), time.monotonic()
                 self.opens(upstream, asked)
                 try:
-                    patience = self.patience(upstream, len(trail) + 1, asked)
+                    patience = self.in_time(self.patience(upstream, len(trail) + 1, asked), asked)
                     opened = Open(upstream, self.body(upstream, asked, failures), patience)
                     yield from self.attempt(opened, asked, answer)
                 except Failed as failure:
@@ -144,9 +90,14 @@ class Reference:
                     self.count_failure(upstream, failure, asked)
                     if failure.spoken and not self.speaks_on(failure):
                         self.spoil(key, answer, asked)
-                        raise self.told([failure]) from failure
+                        if (told := self.told([failure], asked)) is None:
+                            return answer
+                        raise told from failure
                     if not self.tries_again(failure, group, trail, asked):
                         break
+                except GeneratorExit:
+                    self.pay_aborted(upstream, answer, began, asked)
+                    raise
                 else:
                     self.succeeds(upstream, asked)
                     self.pay(upstream, answer, began, asked)
@@ -156,7 +107,7 @@ class Reference:
                     self.closes(upstream, asked, answer, began)
             if trail:
                 visits = self.visits_after(trail[-1].failure, failures, visits, asked)
-        raise self.told(failures) from (failures[-1] if failures else None)
+        raise self.told(failures, asked) or Failed("nobody answered") from None
 
     # -- decisions: where to go
 
@@ -171,17 +122,25 @@ class Reference:
         hopeless = [one.upstream for one in trail if not one.failure.transient]
         free = [
             upstream
-            for upstream in group.deployments
+            for upstream in self.members(group)
             if upstream not in hopeless
             and self.serves(upstream, asked)
             and self.in_service(upstream, asked)
             and self.admits(upstream, asked)
         ]
-        if not free:
+        if not free or self.time_left(asked, len(trail)) <= 0:
             return None
         if fresh := [upstream for upstream in free if upstream not in done]:
             return self.choose(fresh, group, asked)
         return next(upstream for upstream in done if upstream in free)
+
+    def members(self, group: Group) -> Sequence[Upstream]:
+        """The deployments of a group, with those that were added since."""
+        since = time.monotonic() - self.began
+        added = (
+            one for at, one in self.knobs.joins if group is self.knobs.chain[0] and since >= at
+        )
+        return (*group.deployments, *added)
 
     def serves(self, upstream: Upstream, asked: Asked) -> bool:
         """Whether an upstream can do what is asked for at all."""
@@ -199,15 +158,21 @@ class Reference:
             health.window_began, health.spent = None, Decimal(0)
         return self.knobs.budget is None or health.spent < self.knobs.budget
 
-    def retries(self, asked: Asked) -> int:
-        return int(asked.orders.get("num_retries", self.knobs.retries))
+    def retries(self, asked: Asked, failure: Failed) -> int:
+        if (told := asked.orders.get("num_retries")) is not None:
+            return int(told)
+        return dict(self.knobs.classes).get(self.kind(failure) or "", self.knobs.retries)
+
+    def kind(self, failure: Failed) -> str | None:
+        """What went wrong, where retries are counted by that."""
+        return "timeout" if "ReadTimeout" in failure.why else _KINDS.get(failure.status or 0)
 
     def tries_again(
         self, failure: Failed, group: Group, trail: Sequence[Try], asked: Asked
     ) -> bool:
-        if len(trail) > self.retries(asked) or failure.wrong_request:
+        if len(trail) > self.retries(asked, failure) or failure.wrong_request:
             return False
-        siblings = {upstream.name for upstream in group.deployments}
+        siblings = {upstream.name for upstream in self.members(group)}
         return failure.transient or siblings != {one.upstream.name for one in trail}
 
     def visits_after(
@@ -221,11 +186,30 @@ class Reference:
     def patience(self, upstream: Upstream, tries: int, asked: Asked) -> float:
         return float(asked.orders.get("timeout", self.knobs.patience))
 
-    def told(self, failures: list[Failed]) -> Exception:
-        """What is raised when nobody answers."""
+    # -- decisions: how long to wait
+
+    def time_left(self, asked: Asked, tries: int) -> float:
+        return self.due[id(asked)] - time.monotonic()
+
+    def in_time(self, patience: float, asked: Asked) -> float:
+        """The longest silence that is waited for."""
+        own = self.knobs.first_token if asked.stream else self.knobs.whole
+        return min(patience, own or math.inf, self.time_left(asked, 0))
+
+    def minds(self, asked: Asked, answer: Answer, took: float) -> bool:
+        """Whether an attempt that still speaks takes too long."""
+        if asked.stream:
+            return not answer.text and took > (self.knobs.first_token or math.inf)
+        return took > (self.knobs.whole or math.inf)
+
+    def told(self, failures: list[Failed], asked: Asked) -> Exception | None:
+        """What is raised when nobody answers: what the last said, or when somebody may."""
         if failures:
-            why = "; ".join(failure.why for failure in failures)
-            return NoAnswer(why, failures[-1].status, failures[-1].hint)
+            why, last = "; ".join(failure.why for failure in failures), failures[-1]
+            return NoAnswer(why, last.status if last.status != 200 else 502, last.hint)
+        everybody = [one for group in self.chain(asked) for one in group.deployments]
+        if not any(self.serves(one, asked) for one in everybody):
+            return NoAnswer("nobody can do that", 400)
         return NoAnswer("nobody is in service", 503, self.until_service())
 
     def until_service(self) -> float:
@@ -256,10 +240,15 @@ class Reference:
         health.rests_until = now + self.knobs.cooldown
 
     def hint(self, headers: httpx.Headers) -> float | None:
-        if milliseconds := headers.get("retry-after-ms"):
+        if (milliseconds := headers.get("retry-after-ms", "")).isdigit():
             return float(milliseconds) / 1000
-        seconds = headers.get("retry-after", "")
-        return float(seconds) if seconds.replace(".", "", 1).isdigit() else None
+        said = headers.get("retry-after", "")
+        try:
+            if said.endswith("GMT"):
+                return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+            return float(said) if said.replace(".", "", 1).isdigit() else None
+        except ValueError:
+            return None
 
     # -- decisions: among the deployments of a group
 
@@ -272,6 +261,9 @@ class Reference:
     def opens(self, upstream: Upstream, asked: Asked) -> None:
         self.picking.opens(upstream, asked)
 
+    def speaks(self, upstream: Upstream, asked: Asked) -> None:
+        self.picking.speaks(asked)
+
     def closes(self, upstream: Upstream, asked: Asked, answer: Answer, began: float) -> None:
         self.picking.closes(upstream, asked, answer, began)
 
@@ -283,6 +275,12 @@ class Reference:
             health.window_began = began
         answer.cost = self.price(upstream, answer)
         health.spent += answer.cost
+
+    def pay_aborted(self, upstream: Upstream, answer: Answer, began: float, asked: Asked) -> None:
+        """A caller left a stream: nobody says what that cost, but what was heard can be counted."""
+        if self.knobs.estimates:
+            answer.tokens = count(asked.text), count(answer.text)
+            self.pay(upstream, answer, began, asked)
 
     def price(self, upstream: Upstream, answer: Answer) -> Decimal:
         into, out = answer.tokens
@@ -324,14 +322,17 @@ class Reference:
         return answer.done
 
     def attempt(self, opened: Open, asked: Asked, answer: Answer) -> Generator[Any, Any, None]:
-        name = opened.upstream.name
+        name, began = opened.upstream.name, time.monotonic()
         try:
             status, headers = yield opened
+            self.speaks(opened.upstream, asked)
             if status != 200:
                 raise Failed(f"{name} {status}", status, hint=self.hint(headers))
             pending, whole = b"", b""
             while piece := (yield Read()):
                 whole += piece
+                if self.minds(asked, answer, time.monotonic() - began):
+                    raise Failed(f"{name} took too long", 408)
                 if asked.stream:
                     *lines, pending = (pending + piece).split(b"\n")
                     for line in lines:

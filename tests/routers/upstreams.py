@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from llmroute_sim.deployments import Deployment
+from llmroute_sim.providers import Tariff, provider
+
 
 @dataclass(frozen=True)
 class Upstream:
     """A deployment: who can be asked, in which format, and at what price (USD per token).
 
-    ``window`` is how many tokens a prompt may have, None where that is not checked; ``dimensions`` how
-    long its vectors are unless told.
+    ``window`` is how many tokens a prompt may have, None where that is not checked.
     """
 
     name: str
@@ -21,7 +23,6 @@ class Upstream:
     price: tuple[Decimal, Decimal]
     anthropic: bool = False
     window: int | None = None
-    dimensions: int | None = None
 
     @property
     def host(self) -> str:
@@ -62,10 +63,19 @@ MISTRAL = Upstream(
     (Decimal("0.000002"), Decimal("0.000006")),
 )  # fmt: skip
 SMALL = Upstream(
-    "small", "https://api.openai.com/v1/embeddings", "text-embedding-3-small", "sk-openai-1",
-    (Decimal("0.00000002"), Decimal(0)), dimensions=1536,
+    "small", "https://one.vectors.example/v1/embeddings", "text-embedding-3-small", "sk-vectors-1",
+    (Decimal("0.00000002"), Decimal(0)),
 )  # fmt: skip
 LARGE = Upstream(
-    "large", "https://api.together.ai/v1/embeddings", "text-embedding-3-large", "sk-together-1",
-    (Decimal("0.00000013"), Decimal(0)), dimensions=3072,
+    "large", "https://two.vectors.example/v1/embeddings", "text-embedding-3-large", "sk-vectors-2",
+    (Decimal("0.00000013"), Decimal(0)),
 )  # fmt: skip
+
+VECTORS_SOLD = tuple(
+    Deployment(
+        one.host, provider("groq"), place, models=frozenset({one.model}),
+        tariffs={one.model: Tariff(*one.price)},
+    )
+    for one, place in ((SMALL, "one"), (LARGE, "two"))
+)  # fmt: skip
+"""The hosts of a company that sells nothing else."""

@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from llmroute_sim import faults
 from llmroute_sim.dialects import Dialect, find
 from llmroute_sim.faults import Fault, Scene
-from llmroute_sim.prompt import Answer, Prompt, Refusal, Usage
+from llmroute_sim.prompt import Answer, Operation, Prompt, Refusal, Usage
 from llmroute_sim.prose import Author
 from llmroute_sim.wire import Abort, Address, Data, Event, Exchange, Head, Request
 
 from .scripts import TOKEN, TOKENS
 
-MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4"}
+MODELS = {"openai": "gpt-4o", "openai-responses": "gpt-4o", "anthropic": "claude-sonnet-4"}
+OPERATIONS: dict[str, Operation] = {
+    "openai": "chat",
+    "openai-responses": "responses",
+    "anthropic": "messages",
+}
 HOSTS = {
     "openai": "api.openai.com",
     "anthropic": "api.anthropic.com",
@@ -129,8 +135,7 @@ class Played:
     def events(self) -> Iterator[Event]:
         """What is performed when the request has come."""
         speaks, model = find(self.dialect, self.errors), MODELS[self.dialect]
-        operation = "messages" if self.dialect == "anthropic" else "chat"
-        prompt = Prompt(operation, model, ("hi",), 5, "d", self.stream)  # type: ignore[arg-type]
+        prompt = Prompt(OPERATIONS[self.dialect], model, ("hi",), 5, "d", self.stream)
         words = (TOKEN, *(f" {TOKEN}{number}" for number in range(2, TOKENS + 1)))
         answer = Answer("1", int(WALL), model, words, "stop", Usage(5, TOKENS))
         headers = speaks.headers("ab" * 16, None)
@@ -138,7 +143,8 @@ class Played:
             case faults.AdmitFault():
                 refusal = self.fault.admit(prompt, None)
                 assert refusal is not None
-                known = {"model": model, "host": HOSTS[self.errors or self.dialect]}
+                provider = self.errors or self.dialect.removesuffix("-responses")
+                known = {"model": model, "host": HOSTS[provider]}
                 refusal = replace(refusal, facts={**refusal.facts, **known}, at=WALL)
                 return speaks.refuse(refusal, "ab" * 16, headers)
             case faults.AnswerFault():
@@ -146,18 +152,19 @@ class Played:
             case faults.StreamFault():
                 turned = replace(prompt, stream=not self.stream)
                 otherwise = partial(speaks.answer, turned, answer, headers)
+                _, first = islice(speaks.answer(prompt, answer, headers), 2)
                 return self.fault.bend(
-                    speaks.answer(prompt, answer, headers), _scene(speaks, otherwise)
+                    speaks.answer(prompt, answer, headers), _scene(speaks, first, otherwise)
                 )
         return speaks.answer(prompt, answer, headers)
 
 
-def _scene(speaks: Dialect, otherwise: Callable[[], Iterator[Event]]) -> Scene:
-    def refuse(refusal: Refusal) -> Data:
-        return speaks.refuse_midway(refusal, "ab" * 16)
+def _scene(speaks: Dialect, first: Event, otherwise: Callable[[], Iterator[Event]]) -> Scene:
+    def refuse(refusal: Refusal, instead: Event) -> Data:
+        return speaks.refuse_midway(refusal, "ab" * 16, first, instead)
 
-    def error(refusal: Refusal) -> bytes:
-        return speaks.error(refusal, "ab" * 16)
+    def error(refusal: Refusal, instead: Data) -> bytes:
+        return speaks.error(refusal, "ab" * 16, instead)
 
     return Scene(speaks, refuse, error, otherwise, lambda flaw=None: None)
 

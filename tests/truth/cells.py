@@ -20,7 +20,7 @@ from llmroute_sim.carriers.tcp import serve
 from llmroute_sim.wire import Address
 
 from .cases import CASES, IN_MEMORY, OTHERS, OVER_TLS, Case
-from .clients import CLIENTS
+from .clients import CLIENTS, RESPONSES
 from .scripts import FAULTS, TOKEN, Scripted
 
 SCALE = 0.012
@@ -29,7 +29,12 @@ TIMEOUT = 30.0
 HANGS_AFTER = 250.0
 """Scripted seconds after which a client that has not given up never will."""
 
-HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
+HOSTS = {
+    "openai": "api.openai.com",
+    "openai-responses": "api.openai.com",
+    "anthropic": "api.anthropic.com",
+}
+EVERYBODY = {**CLIENTS, **RESPONSES}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,7 +82,7 @@ def alone(client: str) -> list[Cell]:
 def over_tcp(cell: Cell, scale: float = SCALE) -> Outcome:
     """In real time, all seconds scaled, over a genuine loopback connection, by TLS where the fault
     wants that."""
-    address = Address(HOSTS[CLIENTS[cell.client].dialect])
+    address = Address(HOSTS[EVERYBODY[cell.client].dialect])
     tls = _trusted() if cell.fault in OVER_TLS else False
     pace = {"time_scale": scale, "segment_gap": GAP}
     with serve(_door(cell), listeners=[address], tls=tls, **pace) as server, _resolver(cell):
@@ -88,7 +93,7 @@ def over_tcp(cell: Cell, scale: float = SCALE) -> Outcome:
 
 
 def _door(cell: Cell) -> Scripted | Case:
-    dialect = CLIENTS[cell.client].dialect
+    dialect = EVERYBODY[cell.client].dialect
     kind = Scripted if cell.fault in FAULTS else Case
     return kind(dialect, cell.fault, cell.stream)
 
@@ -121,7 +126,7 @@ def in_memory(cell: Cell) -> Outcome:
     from llmroute_sim.carriers import memory
     from llmroute_sim.clock import Clock
 
-    dialect = CLIENTS[cell.client].dialect
+    dialect = EVERYBODY[cell.client].dialect
     clock = Clock()
     with warnings.catch_warnings():
         # LiteLLM logs a failure in a thread that need not be done by now.
@@ -142,7 +147,7 @@ def ask(client: str, base: str, stream: bool, timeout: float, patience: float) -
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what clients leave open is not under test
-            asked = CLIENTS[client].ask(base, stream, timeout)
+            asked = EVERYBODY[client].ask(base, stream, timeout)
             if isinstance(asked, AsyncIterator):
                 asyncio.run(_listen_async(asked, heard, patience))
             else:

@@ -112,6 +112,33 @@ def _openai(base: str, stream: bool, seconds: float) -> Iterator[str]:
             yield "".join(choice.delta.content or "" for choice in chunk.choices)
 
 
+def _responses(base: str, stream: bool, seconds: float) -> Iterator[str]:
+    import openai
+
+    with openai.OpenAI(base_url=base, api_key="k", timeout=seconds, max_retries=0) as client:
+        answer = client.responses.create(model="gpt-4o", input="hi", stream=stream)
+        if not stream:
+            yield answer.output_text
+            return
+        for event in answer:
+            if event.type == "response.output_text.delta":
+                yield event.delta
+
+
+async def _responses_async(base: str, stream: bool, seconds: float) -> AsyncIterator[str]:
+    import openai
+
+    made = openai.AsyncOpenAI(base_url=base, api_key="k", timeout=seconds, max_retries=0)
+    async with made as client:
+        answer = await client.responses.create(model="gpt-4o", input="hi", stream=stream)
+        if not stream:
+            yield answer.output_text
+            return
+        async for event in answer:
+            if event.type == "response.output_text.delta":
+                yield event.delta
+
+
 async def _openai_async(base: str, stream: bool, seconds: float) -> AsyncIterator[str]:
     import openai
 
@@ -213,6 +240,16 @@ def _generation(package: str) -> str:
 
 _OPENAI, _ANTHROPIC = _generation("openai"), _generation("anthropic")
 _GPT, _SONNET = "openai/gpt-4o", "anthropic/claude-sonnet-4"
+
+RESPONSES: dict[str, Client] = {
+    client.name: client
+    for client in (
+        Client(f"{_OPENAI} responses", ("openai",), "openai-responses", _responses),
+        Client(f"{_OPENAI} responses async", ("openai",), "openai-responses", _responses_async),
+    )
+}
+"""Clients of OpenAI's other endpoint. They are in no table: what they raise is nearly always what they
+raise for chats."""
 
 CLIENTS: dict[str, Client] = {
     client.name: client

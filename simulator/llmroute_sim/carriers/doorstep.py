@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from llmroute_sim.wire import Abort, Address, Data, Door, Exchange, Framing, Head, Request
 
@@ -32,7 +33,7 @@ def find(paths: Mapping[str, Address], request: Request) -> Request | None:
     address = paths.get(name)
     if address is None:
         return None
-    return Request(request.method, "/" + rest, request.headers, request.body, address, request.call)
+    return replace(request, target="/" + rest, address=address)
 
 
 class Doorstep:

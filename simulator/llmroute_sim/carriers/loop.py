@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-import selectors
 import socket
 import ssl
 from asyncio import base_events
@@ -20,6 +19,7 @@ from typing import Any
 
 from llmroute_sim.carriers.inside import Inside, Unsupported, aside, here, opened
 from llmroute_sim.carriers.network import fake_address
+from llmroute_sim.carriers.selector import TURNS, Selector
 from llmroute_sim.carriers.transport import MemoryTransport
 from llmroute_sim.strand import Waiter
 from llmroute_sim.wire import Address
@@ -28,12 +28,6 @@ __all__ = ("Adoption", "adopt_running", "call_at", "refuse_foreign", "run_foreve
 
 _run_forever = base_events.BaseEventLoop.run_forever
 _call_at = base_events.BaseEventLoop.call_at
-
-PATIENCE = 0.25
-"""Real seconds that a real socket gets to answer before the virtual clock moves on."""
-
-_TURNS = 32
-"""Turns of a loop after which it looks at its own pipe, through which signals come."""
 
 _LONGEST = 3600.0
 """Seconds that a loop moves on at once, where nothing else happens."""
@@ -107,7 +101,7 @@ class Adoption:
         loop.time = world.clock.monotonic
         # Coarser than the spacing of any float that time() can be, or the loop would spin.
         loop._clock_resolution = 1e-6
-        loop._selector = _Selector(self._selector, self)
+        loop._selector = Selector(self._selector, self)
         world.loops[loop] = self
         self._shift(world.clock.monotonic() - before)
 
@@ -121,7 +115,7 @@ class Adoption:
         loop.__class__ = self._kind
         del loop.time
         loop._clock_resolution = self._resolution
-        if isinstance(loop._selector, _Selector):
+        if isinstance(loop._selector, Selector):
             loop._selector = self._selector
         with aside():
             self._shift(loop.time() - now)
@@ -131,78 +125,6 @@ class Adoption:
     def _shift(self, seconds: float) -> None:
         for handle in self.loop._scheduled:
             handle._when += seconds
-
-
-class _Selector(selectors.BaseSelector):
-    """Waits on the virtual clock instead of on descriptors."""
-
-    def __init__(self, real: selectors.BaseSelector, adoption: Adoption) -> None:
-        self._real = real
-        self._adoption = adoption
-        self.clock = adoption.world.clock
-        self._turns = 0
-        self._count()
-        # A real socket may answer soon: it gets a moment, and another after each sign of life.
-        self._hopeful = self.foreign
-        if self.foreign:
-            adoption.world.clock.foreign_sockets = True
-
-    def _count(self) -> None:
-        self.foreign = len(self._real.get_map()) > 1
-        """Whether anything but the loop's own pipe is registered."""
-
-    def look(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """What the loop's own pipe says, without waiting."""
-        return self._real.select(0)
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        adoption, clock = self._adoption, self._adoption.world.clock
-        self._turns += 1
-        events = []
-        # Signals come through the loop's own pipe, so it is looked at now and then.
-        if self.foreign or not self._turns % _TURNS:
-            events = self._real.select(0)
-        if events:
-            self._hopeful = self.foreign
-            return events
-        if timeout is not None and timeout <= 0:
-            return []
-        if self._hopeful:
-            self._hopeful = False
-            if events := self._real.select(PATIENCE if timeout is None else min(PATIENCE, timeout)):
-                self._hopeful = True
-                return events
-        waiter = adoption.waiter = clock.waiter()
-        try:
-            if not adoption.loop._ready:
-                clock.block(waiter, timeout)
-            return []
-        finally:
-            adoption.waiter = None
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        self._adoption.world.clock.foreign_sockets = self._hopeful = True
-        key = self._real.register(fileobj, events, data)
-        self._count()
-        return key
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        key = self._real.unregister(fileobj)
-        self._count()
-        return key
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        self._hopeful = True
-        return self._real.modify(fileobj, events, data)
-
-    def close(self) -> None:
-        self._real.close()
-
-    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._real.get_key(fileobj)
-
-    def get_map(self) -> Any:
-        return self._real.get_map()
 
 
 def _adoption(loop: Any) -> Adoption | None:
@@ -248,10 +170,10 @@ class _Virtual(asyncio.SelectorEventLoop):
         loop: Any = self
         once: Callable[[], None] = super()._run_once  # type: ignore[misc]  # private, since 3.4
         selector, scheduled, ready = loop._selector, loop._scheduled, loop._ready
-        if type(selector) is not _Selector or selector.foreign or loop._debug:
+        if type(selector) is not Selector or selector.foreign or loop._debug:
             return once()
         clock, resolution = selector.clock, loop._clock_resolution
-        for _ in range(_TURNS):
+        for _ in range(TURNS):
             while scheduled and scheduled[0]._cancelled:
                 heapq.heappop(scheduled)._scheduled = False
                 loop._timer_cancelled_count -= 1

@@ -22,15 +22,16 @@ from llmroute_sim.clock import Clock
 from llmroute_sim.history import current_call
 from llmroute_sim.wire import Abort, Address, Door, Exchange, Step, Wait
 
-__all__ = ("Ending", "Line", "Network", "fake_address")
+__all__ = ("LACKING", "Ending", "Line", "Network", "fake_address")
 
 Ending = Abort | None
 """How a dialled connection begins: None, or already ended."""
 
-_LACKING: Mapping[Step, str] = {
+LACKING: Mapping[Step, str] = {
     "handshake": "in memory no TLS is spoken. Over TCP a client meets its real error: `llmroute serve "
     "--tls`, or in Python llmroute_sim.carriers.tcp.serve(..., tls=True)"
 }
+"""Steps of connecting that have no form in memory, and why."""
 _FIRST = int(ipaddress.IPv4Address("127.77.0.1"))
 _address_of: dict[str, str] = {}
 _host_at: dict[str, str] = {}
@@ -69,12 +70,12 @@ class Network:
         self.door = Doors(door)
         self.clock = clock
         self._lines: WeakKeyDictionary[Line, Door] = WeakKeyDictionary()
-        lacking(door, _LACKING)
+        lacking(door, LACKING)
         self._listen(door)
 
     def begin(self, door: Door) -> None:
         """A world begins beside the first."""
-        lacking(door, _LACKING)
+        lacking(door, LACKING)
         self.door.add(door)
         self._listen(door)
 

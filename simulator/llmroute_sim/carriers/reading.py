@@ -11,10 +11,14 @@ import httptools
 from llmroute_sim.history import current_call
 from llmroute_sim.wire import Address, Headers, Request
 
-__all__ = ("MARKER", "Reader")
+__all__ = ("KEPT", "MARKER", "Reader")
 
 MARKER = "x-llmroute-call"
 """The request header by which a program without our context says which call it belongs to."""
+
+KEPT = 64 << 20
+"""Bytes of the largest request body that is kept. A larger one is read to its end and forgotten, so
+that its sender is answered and memory stays bounded."""
 
 _BLANK = b"\r\n\r\n"
 _SPECIAL = {"transfer-encoding", "upgrade", "expect"}
@@ -46,8 +50,8 @@ class Reader:
     """
 
     __slots__ = (
-        "_address", "_between", "_body", "_fields", "_headers", "_invite", "_parser", "_target",
-        "requests",
+        "_address", "_between", "_body", "_fields", "_headers", "_invite", "_parser", "_size",
+        "_target", "requests",
     )  # fmt: skip
 
     def __init__(self, address: Address, invite: Callable[[], None]) -> None:
@@ -60,6 +64,7 @@ class Reader:
         self._headers: list[tuple[str, str]] = []
         self._fields: Headers = ()
         self._body: list[bytes] = []
+        self._size = 0
 
     def read(self, data: bytes) -> bool:
         """Take bytes; whether more can be read after them. They need not be HTTP."""
@@ -108,7 +113,7 @@ class Reader:
     def on_message_begin(self) -> None:
         """A request begins."""
         self._between = False
-        self._target, self._headers, self._body = b"", [], []
+        self._target, self._headers, self._body, self._size = b"", [], [], 0
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
@@ -126,7 +131,11 @@ class Reader:
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body, its framing taken off."""
-        self._body.append(body)
+        self._size += len(body)
+        if self._size <= KEPT:
+            self._body.append(body)
+        else:
+            self._body.clear()
 
     def on_message_complete(self) -> None:
         """The request is complete, and waits for its turn."""
@@ -138,6 +147,7 @@ class Reader:
             b"".join(self._body),
             self._address,
             current_call(),
+            self._size if self._size > KEPT else 0,
         )
         if request.call is None and (marker := request.header(MARKER)) is not None:
             request = replace(request, call=marker)

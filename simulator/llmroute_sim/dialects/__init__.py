@@ -56,20 +56,26 @@ class Dialect(Protocol):
         """Render a refusal as the provider's status, headers and body."""
         ...
 
-    def refuse_midway(self, refusal: Refusal, request_id: str) -> Data:
-        """Render a refusal as an event inside a stream that began with 200."""
+    def refuse_midway(self, refusal: Refusal, request_id: str, *stream: Event) -> Data:
+        """Render a refusal as an event inside a stream that began with 200. ``stream`` is the first
+        event of it, and the one in place of which the error comes."""
         ...
 
-    def error(self, refusal: Refusal, request_id: str) -> bytes:
-        """Render a refusal as JSON on one line."""
+    def error(self, refusal: Refusal, request_id: str, instead: Data | None = None) -> bytes:
+        """Render a refusal as JSON on one line, in place of a body."""
         ...
 
     def garbled(self) -> bytes:
         """A malformed event of this format's streams."""
         ...
 
-    def filler(self) -> bytes:
-        """What this format's streams say while there is nothing to say."""
+    def filler(self, before: Data, nth: int) -> bytes:
+        """What this format's streams say while there is nothing to say, for the ``nth`` time (from 0)
+        before an event."""
+        ...
+
+    def behind(self, data: Data, fillers: int) -> Data:
+        """An event as it is when so many of these came before it."""
         ...
 
     def without_usage(self, data: Data) -> Data | None:
@@ -92,6 +98,11 @@ def find(name: str, errors: str | None = None) -> Dialect:
     name). Raises ``KeyError`` for an unknown one."""
     from llmroute_sim.dialects.anthropic import Anthropic
     from llmroute_sim.dialects.openai import OpenAI
+    from llmroute_sim.dialects.openai_responses import OpenAIResponses
 
-    known: dict[str, Callable[[str], Dialect]] = {"openai": OpenAI, "anthropic": Anthropic}
+    known: dict[str, Callable[[str], Dialect]] = {
+        "openai": OpenAI,
+        "openai-responses": OpenAIResponses,
+        "anthropic": Anthropic,
+    }
     return known[name](errors or name)

@@ -81,11 +81,11 @@ class Anthropic:
         """The status, headers and body of the kind in the error table."""
         return table(self._errors).refuse(refusal, request_id, headers)
 
-    def refuse_midway(self, refusal: Refusal, request_id: str) -> Data:
+    def refuse_midway(self, refusal: Refusal, request_id: str, *stream: Event) -> Data:
         """An ``error`` event; after one no ``message_stop`` comes."""
         return Data(b"event: error\ndata: %b\n\n" % self.error(refusal, request_id), "error")
 
-    def error(self, refusal: Refusal, request_id: str) -> bytes:
+    def error(self, refusal: Refusal, request_id: str, instead: Data | None = None) -> bytes:
         """The JSON of a refusal, on one line."""
         return table(self._errors).line(refusal, request_id)
 
@@ -93,9 +93,13 @@ class Anthropic:
         """A delta whose JSON stops in the middle."""
         return b'event: content_block_delta\ndata: {"type":"content_block_delta","index":\n\n'
 
-    def filler(self) -> bytes:
+    def filler(self, before: Data, nth: int) -> bytes:
         """A ``ping``."""
         return b'event: ping\ndata: {"type":"ping"}\n\n'
+
+    def behind(self, data: Data, fillers: int) -> Data:
+        """The very same: events are not numbered."""
+        return data
 
     def without_usage(self, data: Data) -> Data | None:
         """The field taken out of a message, of its start and of its last delta."""

@@ -89,11 +89,11 @@ class OpenAI:
         """The status, headers and body of the kind in the error table."""
         return table(self._errors).refuse(refusal, request_id, headers)
 
-    def refuse_midway(self, refusal: Refusal, request_id: str) -> Data:
+    def refuse_midway(self, refusal: Refusal, request_id: str, *stream: Event) -> Data:
         """A ``data:`` line with an ``error`` object; after one no ``[DONE]`` comes."""
         return Data(b"data: %b\n\n" % self.error(refusal, request_id), "error")
 
-    def error(self, refusal: Refusal, request_id: str) -> bytes:
+    def error(self, refusal: Refusal, request_id: str, instead: Data | None = None) -> bytes:
         """The JSON of a refusal, on one line."""
         return table(self._errors).line(refusal, request_id)
 
@@ -101,9 +101,13 @@ class OpenAI:
         """A chunk whose JSON stops in the middle."""
         return b'data: {"id":"chatcmpl-","object":"chat.completion.chunk","choices":[{"index":\n\n'
 
-    def filler(self) -> bytes:
+    def filler(self, before: Data, nth: int) -> bytes:
         """A comment, as DeepSeek sends it; others send other comments or nothing."""
         return b": keep-alive\n\n"
+
+    def behind(self, data: Data, fillers: int) -> Data:
+        """The very same: chunks are not numbered."""
+        return data
 
     def without_usage(self, data: Data) -> Data | None:
         """The event of its own that tells it is left out, the field of a body taken out."""

@@ -13,7 +13,7 @@ from llmroute_sim.dialects.bodies import quoted
 from llmroute_sim.prompt import Usage
 from llmroute_sim.wire import Data
 
-__all__ = ("DONE", "backend", "likelihoods", "likely", "usage")
+__all__ = ("DONE", "backend", "likelihoods", "likely", "tops", "usage")
 
 DONE = Data(b"data: [DONE]\n\n", "terminal")
 """The end of every stream."""
@@ -38,15 +38,20 @@ def backend(model: str) -> str:
 
 
 def likelihoods(words: Sequence[str], said: Sequence[str], alternatives: int) -> str:
-    """The log probabilities of words, each beside so many alternatives: itself first, then what else
-    is ``said`` in the answer."""
+    """The log probabilities of the words of a message."""
+    return f'{{"content":{tops(words, said, alternatives)},"refusal":null}}'
+
+
+def tops(words: Sequence[str], said: Sequence[str], alternatives: int) -> str:
+    """A list of words with their log probabilities, each beside so many alternatives: itself first,
+    then what else is ``said`` in the answer."""
     listed = []
     for word in words:
         others = [other for other in dict.fromkeys(said) if other != word]
         top = [word, *others][:alternatives]
         told = ",".join(f"{{{_likelihood(each, place)}}}" for place, each in enumerate(top))
         listed.append(f'{{{_likelihood(word, 0)},"top_logprobs":[{told}]}}')
-    return f'{{"content":[{",".join(listed)}],"refusal":null}}'
+    return f"[{','.join(listed)}]"
 
 
 def likely(word: str, place: int = 0) -> float:

@@ -110,6 +110,8 @@ def _chat(model: str, fields: Mapping[str, Any]) -> Prompt:
         stream,
         stream and wants_usage(fields),
         positive(fields, "max_completion_tokens") or positive(fields, "max_tokens"),
+        # Chats never show what was thought.
+        thinking=None if fields.get("reasoning_effort") in (None, "none") else "hidden",
         **beside,
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 from llmroute_sim.dialects.bodies import canonical, kind_of
 from llmroute_sim.dialects.openai_fields import absent, invalid, mistyped, unsupported
 
-__all__ = ("check_strict", "wanted")
+__all__ = ("check_strict", "described", "wanted")
 
 _NAME = r"^[a-zA-Z0-9_-]+$"
 
@@ -37,7 +37,8 @@ def wanted(form: Any, texts: list[str]) -> tuple[bool, Mapping[str, Any] | None]
                 )
             return True, None
         case "json_schema":
-            schema = _schema(form.get("json_schema"))
+            where = "response_format.json_schema"
+            schema = described(form.get("json_schema"), where, "response_format", None)
             texts.append(canonical(schema))
             return True, schema
         case None:
@@ -47,13 +48,14 @@ def wanted(form: Any, texts: list[str]) -> tuple[bool, Mapping[str, Any] | None]
             raise unsupported(other, allowed, "response_format.type")
 
 
-def _schema(described: Any) -> Mapping[str, Any]:
-    where = "response_format.json_schema"
-    if described is None:
+def described(form: Any, where: str, param: str, code: str | None) -> Mapping[str, Any]:
+    """The schema in a description of it, which stands at ``where``. What is wrong with a strict one is
+    said of ``param``, with ``code``."""
+    if form is None:
         raise absent(where)
-    if type(described) is not dict:
-        raise mistyped(where, "an object", described)
-    name = described.get("name")
+    if type(form) is not dict:
+        raise mistyped(where, "an object", form)
+    name = form.get("name")
     if name is None:
         raise absent(f"{where}.name")
     if type(name) is not str:
@@ -65,13 +67,13 @@ def _schema(described: Any) -> Mapping[str, Any]:
             f"{where}.name",
             "invalid_value",
         )
-    schema = described.get("schema")
+    schema = form.get("schema")
     if schema is None:
         schema = {"type": "object"}
     if type(schema) is not dict:
         raise mistyped(f"{where}.schema", "an object", schema)
-    if described.get("strict") is True:
-        check_strict(schema, f"response_format '{name}'", "response_format", None)
+    if form.get("strict") is True:
+        check_strict(schema, f"response_format '{name}'", param, code)
     return schema
 
 

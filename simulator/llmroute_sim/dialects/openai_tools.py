@@ -14,7 +14,7 @@ from llmroute_sim.dialects.openai_fields import absent, boolean, invalid, mistyp
 from llmroute_sim.dialects.openai_schemas import check_strict
 from llmroute_sim.prompt import Tool
 
-__all__ = ("Offer", "check_order", "offered")
+__all__ = ("Offer", "check_order", "defined", "offered")
 
 
 class Offer(NamedTuple):
@@ -50,7 +50,7 @@ def offered(fields: Mapping[str, Any], texts: list[str]) -> Offer:
         if type(listed) is not list:
             raise mistyped("functions", "an array of objects", listed)
         tools = tuple(
-            _defined(entry, "function", f"functions[{number}]", texts)
+            defined(entry, "function", f"functions[{number}]", texts)
             for number, entry in enumerate(listed)
         )
         must = _function_call(fields.get("function_call"), tools)
@@ -100,11 +100,11 @@ def _tools(listed: Any, texts: list[str]) -> tuple[Tool, ...]:
         where = f"tools[{number}].{kind}"
         if type(entry.get(kind)) is not dict:
             raise absent(where)
-        tools.append(_defined(entry[kind], kind, where, texts))
+        tools.append(defined(entry[kind], kind, where, texts))
     return tuple(tools)
 
 
-def _defined(definition: Any, kind: str, where: str, texts: list[str]) -> Tool:
+def defined(definition: Any, kind: str, where: str, texts: list[str]) -> Tool:
     """One definition, which the model reads as JSON."""
     if type(definition) is not dict:
         raise mistyped(where, "an object", definition)

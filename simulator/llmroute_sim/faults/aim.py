@@ -26,7 +26,7 @@ def interrupted(
                 yield Data(event.body[:half]), False
                 yield Data(event.body[half:]), True
                 continue
-            if event.part in ("token", "finish") and tokens >= after:
+            if event.part in ("token", "finish", "terminal") and tokens >= after:
                 pending = False
                 yield event, True
                 continue

@@ -76,7 +76,7 @@ class ErrorInStream(StreamFault):
         for event, due in interrupted(events, self.after, bodies=False):
             if due:
                 scene.act()
-                yield scene.refuse(Refusal(self.kind))
+                yield scene.refuse(Refusal(self.kind), event)
                 return
             yield event
 
@@ -94,7 +94,7 @@ class ErrorInBody(StreamFault):
             if data.part != "body":
                 return data
             scene.act()
-            return Data(scene.error(Refusal(self.kind)), "error")
+            return Data(scene.error(Refusal(self.kind), data), "error")
 
         return rewritten(events, change)
 
@@ -139,6 +139,11 @@ class WrongLength(StreamFault):
     connection ends after the body."""
 
     by: int = 20
+
+    def __post_init__(self) -> None:
+        super(WrongLength, self).__post_init__()
+        if self.by == 0:
+            raise ValueError("by = 0 is no wrong length")
 
     def bend(self, events: Iterator[Event], scene: Scene) -> Iterator[Event]:
         everything = list(events)

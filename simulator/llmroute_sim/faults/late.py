@@ -64,21 +64,24 @@ class Filler(StreamFault):
 
     def bend(self, events: Iterator[Event], scene: Scene) -> Iterator[Event]:
         times = math.ceil(self.seconds / self.every) - 1 if self.seconds else 0
-        said = b""
+        waiting = stream = False
         for event in events:
             match event:
                 case Head(status=200, framing=Framing.LENGTH, length=length):
-                    said = b"\n"
+                    waiting = True
                     event = replace(event, length=(length or 0) + times)
                 case Head(status=200):
-                    said = scene.form.filler()
-                case Data(part="token" | "body") if said:
+                    waiting = stream = True
+                case Data(part="token" | "body") if waiting:
                     scene.act()
-                    for _ in range(times):
+                    for number in range(times):
                         yield Wait(self.every)
+                        said = scene.form.filler(event, number) if stream else b"\n"
                         yield Data(said, "filler")
                     yield Wait(self.seconds - times * self.every)
-                    said = b""
+                    waiting = False
+            if stream and not waiting and isinstance(event, Data):
+                event = scene.form.behind(event, times)
             yield event
 
 

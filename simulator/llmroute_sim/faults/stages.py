@@ -44,8 +44,13 @@ class Form(Protocol):
         """A malformed event of a stream."""
         ...
 
-    def filler(self) -> bytes:
-        """What a stream says that has nothing to say yet."""
+    def filler(self, before: Data, nth: int) -> bytes:
+        """What a stream says that has nothing to say yet, for the ``nth`` time (from 0) before an
+        event."""
+        ...
+
+    def behind(self, data: Data, fillers: int) -> Data:
+        """An event as it is when so many of these came before it."""
         ...
 
     def without_usage(self, data: Data) -> Data | None:
@@ -70,12 +75,13 @@ class Act(Protocol):
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What a fault of the stream stage may use: ``refuse`` renders a refusal as an event of the
-    running stream, ``error`` as the JSON of a body, ``otherwise`` renders the same answer streamed
-    if it is not, and not streamed if it is (None where there is no other way)."""
+    running stream in place of one, ``error`` as the JSON of a body in place of one, ``otherwise``
+    renders the same answer streamed if it is not, and not streamed if it is (None where there is no
+    other way)."""
 
     form: Form
-    refuse: Callable[[Refusal], Data]
-    error: Callable[[Refusal], bytes]
+    refuse: Callable[[Refusal, Event], Data]
+    error: Callable[[Refusal, Data], bytes]
     otherwise: Callable[[], Iterator[Event]] | None
     act: Act
 

@@ -17,7 +17,9 @@ from llmroute_sim.history import Attempt, Call, History
 
 __all__ = ("FAMILIES", "Contract", "Observation", "Target", "contracts")
 
-FAMILIES = ("fallback", "retry", "stream", "budget", "cache", "health")
+FAMILIES = (
+    "fallback", "retry", "stream", "budget", "cache", "balance", "health", "latency", "errors",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

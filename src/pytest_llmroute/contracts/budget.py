@@ -1,7 +1,9 @@
-"""Budgets: nothing is asked of targets that have cost as much as they may, until the window ends.
+"""Budgets: nothing is asked of targets that have cost as much as they may, until the window ends; and
+the costs that a caller is told are those that were charged.
 
-What counts as spent is what whole answers were charged: whether a router also counts answers that
-broke off is not for these rules to say.
+What counts as spent is what whole answers were charged, streamed or not, whoever was asked. Whether
+a router also counts answers that broke off is not for these rules to say, unless they are told which
+part of them.
 """
 
 from __future__ import annotations
@@ -9,32 +11,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from llmroute_sim.history import Attempt, Call, History
-from pytest_llmroute.contracts import Observation, Target
+from pytest_llmroute.contracts import Observation, Target, answered
 from pytest_llmroute.contracts.reading import (
     INSTANT,
     down,
     ended,
+    forsaken,
     made,
     money,
     routed,
     seconds,
     shadowed,
+    spoke,
     surely,
     where,
     whole,
 )
 
-__all__ = ("CONTRACTS", "Cutoff", "Returns")
+__all__ = ("CONTRACTS", "Cutoff", "Free", "Ledger", "Returns", "Share")
+
+Share: TypeAlias = float
+"""A part of the whole, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cutoff:
     """Once whole answers of the targets have cost ``limit`` USD, nothing more is asked of them until
     ``window`` seconds after the first of these answers was asked for. Attempts that began before the
-    crossing answer had ended were in flight and are allowed."""
+    crossing answer had ended were in flight and are allowed: a limit may be overspent by what was
+    under way, and by no more.
+
+    ``aborted`` is the part of its price for which a stream counts that its caller left after its first
+    token; nothing, unless told.
+    """
 
     id: ClassVar[str] = "budget.cutoff"
     about: ClassVar[str] = "targets that have cost their limit get nothing more in the window"
@@ -42,11 +54,12 @@ class Cutoff:
     targets: tuple[Target, ...]
     limit: Decimal
     window: float
+    aborted: Share = 0.0
 
     def check(self, history: History) -> Iterator[Observation]:
         """One observation per window whose limit was reached and whose targets were, or could have
         been, asked after that."""
-        for spree in _sprees(history, self.targets, self.limit, self.window):
+        for spree in _sprees(history, self.targets, self.limit, self.window, self.aborted):
             reached, end = spree.reached, spree.began + self.window
             late = [
                 attempt
@@ -136,6 +149,82 @@ class Returns:
 
 
 @dataclass(frozen=True, slots=True)
+class Ledger:
+    """The usage and the cost that a caller is told are those of the answer that he got: every token,
+    and ``within`` so many USD. Where other attempts of the call were charged too, the cost may be
+    that of all. Judged where an answer cost at least so much that it would show."""
+
+    id: ClassVar[str] = "budget.ledger"
+    about: ClassVar[str] = (
+        "the usage and the cost that a caller is told are those that were charged"
+    )
+
+    within: Decimal = Decimal("0.01")
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """One observation per answered call that was told its usage or its cost."""
+        for call in history.calls:
+            sources = history.sources(call)
+            if (
+                not answered(call)
+                or len(sources) != 1
+                or sources[0].call != call.id
+                or not whole(sources[0])
+                or sources[0].spent < self.within
+            ):
+                continue
+            source = sources[0]
+            charged = [a.spent for a in made(history, call) if a.spent > 0]
+            told = (("tokens in", call.tokens_in, source.tokens_in),
+                    ("tokens out", call.tokens_out, source.tokens_out))  # fmt: skip
+            wrong = [
+                f"{said} {what} instead of {true}"
+                for what, said, true in told
+                if said is not None and said != true
+            ]
+            if call.cost is not None and not any(
+                abs(call.cost - cost) <= self.within for cost in (source.spent, sum(charged))
+            ):
+                wrong.append(f"{money(call.cost)} instead of {money(source.spent)}")
+            if call.cost is None and call.tokens_in is None and call.tokens_out is None:
+                continue
+            evidence = (call.id, *(attempt.id for attempt in made(history, call)))
+            if wrong:
+                says = f"{call.id} was told {', '.join(wrong)} for {source.id}"
+                yield Observation(False, call.id, says, evidence)
+            else:
+                says = (
+                    f"{call.id} was told what {source.id} was charged for ({money(source.spent)})"
+                )
+                yield Observation(True, call.id, says, evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """An answer for which nobody was asked costs its caller nothing: what he is told of its cost is
+    0."""
+
+    id: ClassVar[str] = "budget.free"
+    about: ClassVar[str] = "an answer for which nobody was asked costs nothing"
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """One observation per answer of which the router tells the cost and which no attempt of its own
+        call gave."""
+        for call in history.calls:
+            sources = history.sources(call)
+            if (
+                not answered(call)
+                or call.cost is None
+                or not sources
+                or made(history, call)
+                or shadowed(history, call)
+            ):
+                continue
+            says = f"{call.id} was given the words of {sources[0].id} again for {money(call.cost)}"
+            yield Observation(call.cost == 0, call.id, says, (call.id, sources[0].id))
+
+
+@dataclass(frozen=True, slots=True)
 class _Spree:
     """A window whose limit was reached: when it began and when that was, the answers that cost so
     much, their price, and the groups of the calls that asked for them."""
@@ -148,13 +237,22 @@ class _Spree:
 
 
 def _sprees(
-    history: History, targets: tuple[Target, ...], limit: Decimal, window: float
+    history: History,
+    targets: tuple[Target, ...],
+    limit: Decimal,
+    window: float,
+    aborted: Share = 0.0,
 ) -> Iterator[_Spree]:
     if window <= 0:
         return
     calls = {call.id: call for call in history.calls}
+    price = {
+        attempt.id: price
+        for attempt in _asked(history, targets)
+        if (price := _price(attempt, calls.get(attempt.call or ""), aborted)) > 0
+    }
     paid = sorted(
-        (a for a in _asked(history, targets) if whole(a) and a.spent > 0),
+        (attempt for attempt in history.attempts if attempt.id in price),
         key=lambda attempt: (ended(attempt), attempt.started),
     )
     while paid:
@@ -163,12 +261,20 @@ def _sprees(
         paid = [attempt for attempt in paid if attempt.started >= began + window]
         total = Decimal(0)
         for number, attempt in enumerate(inside, start=1):
-            total += attempt.spent
+            total += price[attempt.id]
             if total >= limit:
                 spenders = inside[:number]
                 groups = {calls[a.call].group for a in spenders if a.call in calls}
                 yield _Spree(began, ended(attempt), tuple(spenders), total, frozenset(groups))
                 break
+
+
+def _price(attempt: Attempt, call: Call | None, aborted: Share) -> Decimal:
+    """What every router has to count for an attempt."""
+    if whole(attempt):
+        return attempt.spent
+    left = call is not None and spoke(attempt) and forsaken(call, attempt)
+    return attempt.spent * Decimal(str(aborted)) if left else Decimal(0)
 
 
 def _asked(history: History, targets: tuple[Target, ...]) -> list[Attempt]:
@@ -192,4 +298,4 @@ def _count(calls: int) -> str:
     return "a later call" if calls == 1 else f"{calls} later calls"
 
 
-CONTRACTS = (Cutoff, Returns)
+CONTRACTS = (Cutoff, Returns, Ledger, Free)

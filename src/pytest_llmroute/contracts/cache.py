@@ -116,8 +116,8 @@ class Expires:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """Calls that ask the same text in different ways (another temperature, another system prompt)
-    never get each other's answers."""
+    """Calls that ask the same text in different ways never get each other's answers: with another
+    temperature, system prompt, tool, format, number of answers, user, or of another model."""
 
     id: ClassVar[str] = "cache.apart"
     about: ClassVar[str] = "calls that differ in anything never share an answer"
@@ -128,10 +128,10 @@ class Apart:
             others = [
                 other
                 for other in _earlier(history, call)
-                if _same_way(other, call)
+                if (other.entry, other.stream) == (call.entry, call.stream)
                 and other.question
                 and other.question == call.question
-                and other.request != call.request
+                and (other.request, other.group) != (call.request, call.group)
             ]
             sources = history.sources(call)
             if not others or not sources or not answered(call):

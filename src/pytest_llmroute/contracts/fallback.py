@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from llmroute_sim.history import Attempt, Call, History
 from pytest_llmroute.contracts import Observation, Target, answered
+from pytest_llmroute.contracts.asked import Capable, Dimension, Disabled, Fits, Named
 from pytest_llmroute.contracts.reading import (
     became,
     calls_of,
@@ -22,7 +23,19 @@ from pytest_llmroute.contracts.reading import (
     whole,
 )
 
-__all__ = ("CONTRACTS", "REJECTIONS", "Answers", "Elsewhere", "Once", "Order")
+__all__ = (
+    "CONTRACTS",
+    "REJECTIONS",
+    "Answers",
+    "Capable",
+    "Dimension",
+    "Disabled",
+    "Elsewhere",
+    "Fits",
+    "Named",
+    "Once",
+    "Order",
+)
 
 REJECTIONS = (
     "invalid_request",
@@ -41,8 +54,8 @@ class Answers:
 
     ``unless`` are the kinds of error for which that is not promised. Once tokens of a stream were
     out, nothing is promised either. A target that failed earlier and has not answered since may be
-    out of rotation, so nobody has to ask it. ``group`` is the name that callers of this chain ask
-    for.
+    out of rotation, so nobody has to ask it; nor, for a call that wants more than words (tools, JSON),
+    one that may not be able to. ``group`` is the name that callers of this chain ask for.
     """
 
     id: ClassVar[str] = "fallback.answers"
@@ -71,6 +84,8 @@ class Answers:
                     yield Observation(True, call.id, says, evidence)
             elif (
                 fruitless(call)
+                and call.options.get("disable_fallbacks") is not True
+                and not call.features
                 and len(promised) == len(failures)
                 and not shadowed(history, call)
                 and (left := self._left(history, call, failures))
@@ -103,7 +118,8 @@ class Answers:
 @dataclass(frozen=True, slots=True)
 class Order:
     """The targets of the chain are first visited in its order. One that failed earlier and has not
-    answered since may be skipped (it may be cooling down)."""
+    answered since may be skipped (it may be cooling down), and one that may not be able to give what a
+    call wants besides words."""
 
     id: ClassVar[str] = "fallback.order"
     about: ClassVar[str] = "targets are first visited in the chain's order"
@@ -122,7 +138,7 @@ class Order:
 
         for call in calls_of(history, self.chain, self.group):
             visits = [a for a in made(history, call) if any(t.owns(a) for t in self.chain)]
-            if not any(map(failed, visits)) or shadowed(history, call):
+            if not any(map(failed, visits)) or call.features or shadowed(history, call):
                 continue
             readings, wrong = follow(-1, visits, self.chain, step)
             evidence = (call.id, *(attempt.id for attempt in visits))
@@ -232,4 +248,4 @@ def _same_trade(one: Attempt, other: Attempt) -> bool:
     )
 
 
-CONTRACTS = (Answers, Order, Elsewhere, Once)
+CONTRACTS = (Answers, Order, Elsewhere, Once, Disabled, Capable, Dimension, Named, Fits)

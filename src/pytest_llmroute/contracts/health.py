@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 from llmroute_sim.history import Attempt, Call, History
 from pytest_llmroute.contracts import Observation, Target
 from pytest_llmroute.contracts.reading import (
     INSTANT,
+    deployments_of,
     ended,
     failed,
     flawed,
@@ -19,15 +20,13 @@ from pytest_llmroute.contracts.reading import (
     routed,
     seconds,
     spoke,
-    surely,
     transient,
     where,
     whole,
 )
+from pytest_llmroute.contracts.rotation import Leaves, Stays, Transient
 
-__all__ = ("CONTRACTS", "Cooldown")
-
-_Deployment: TypeAlias = tuple[str, str | None, str | None]
+__all__ = ("CONTRACTS", "Cooldown", "Leaves", "Stays", "Transient")
 
 _GRACE = 1.0
 """Seconds after which a deployment whose cooldown is over must be in use again."""
@@ -58,7 +57,7 @@ class Cooldown:
         """For each time that a deployment left: whether it was left alone, whether it came back."""
         if self.seconds <= INSTANT:
             return
-        for attempts in _deployments(history, self.target):
+        for attempts in deployments_of(history, self.target):
             since = 0.0
             while (rest := self._left(history, attempts, since)) is not None:
                 rested = list(self._rested(history, rest))
@@ -164,26 +163,6 @@ class _Rest:
     before: tuple[Call, ...]
 
 
-def _deployments(history: History, target: Target) -> list[list[Attempt]]:
-    """What was asked of each deployment of a target. Refused connections, which tell neither model
-    nor key, belong to the only deployment at their host, or to none where there are more."""
-    found: dict[_Deployment, list[Attempt]] = {}
-    own = [attempt for attempt in history.attempts if surely(target, attempt)]
-    for attempt in own:
-        told = {
-            (one.deployment, one.model, one.key)
-            for one in own
-            if one.deployment == attempt.deployment and one.model is not None
-        }
-        name = (attempt.deployment, attempt.model, attempt.key)
-        if attempt.model is None:
-            if len(told) > 1:
-                continue
-            name = next(iter(told), name)
-        found.setdefault(name, []).append(attempt)
-    return list(found.values())
-
-
 def _asking(history: History, attempts: list[Attempt]) -> list[Call]:
     """The calls of the groups that ask a deployment."""
     askers = {attempt.call for attempt in attempts}
@@ -251,4 +230,4 @@ def _sibling_serves(history: History, rest: _Rest, asked: Attempt) -> bool:
     return bool(heard) and whole(max(heard, key=ended))
 
 
-CONTRACTS = (Cooldown,)
+CONTRACTS = (Cooldown, Transient, Leaves, Stays)

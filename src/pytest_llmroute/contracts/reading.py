@@ -7,6 +7,7 @@ Where the history leaves a doubt, it is read in the router's favour.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from decimal import Decimal
 from typing import TypeVar
 
 from llmroute_sim.history import Attempt, Call, History
@@ -17,6 +18,7 @@ __all__ = (
     "became",
     "calls_of",
     "changes_nothing",
+    "deployments_of",
     "down",
     "ended",
     "failed",
@@ -26,6 +28,7 @@ __all__ = (
     "fruitless",
     "made",
     "money",
+    "retries_of",
     "routed",
     "same_deployment",
     "seconds",
@@ -145,14 +148,32 @@ def shadowed(history: History, call: Call) -> bool:
     )
 
 
+def retries_of(call: Call, configured: int) -> tuple[int, int]:
+    """How many retries a call has at least and at most: as many as it says itself (``num_retries``),
+    else those that are configured; what its client may do (``max_retries``) counts or does not."""
+    match call.options:
+        case {"num_retries": int(said)} if said >= 0:
+            return said, said
+        case {"max_retries": int(said)} if said >= 0:
+            return min(said, configured), max(said, configured)
+        case _:
+            return configured, configured
+
+
+def rerouted(call: Call) -> bool:
+    """Whether a call names the fallbacks that it wants: those that are configured are not its own."""
+    return any(name.endswith("fallbacks") and name != "disable_fallbacks" for name in call.options)
+
+
 def calls_of(history: History, targets: Sequence[Target], group: str | None) -> list[Call]:
     """The calls that a rule about ``targets`` is about: those that asked for the group. Where it is
     not said, all that came to the targets if they asked for one name, else those that began at the
-    first target: the others may have asked for a later one."""
+    first target: the others may have asked for a later one. Not those that name their own fallbacks."""
     touching = [
         (call, attempts)
         for call in history.calls
-        if (attempts := made(history, call))
+        if not rerouted(call)
+        and (attempts := made(history, call))
         and any(target.owns(attempt) for target in targets for attempt in attempts)
     ]
     if group is not None:
@@ -179,6 +200,26 @@ def surely(target: Target, attempt: Attempt) -> bool:
             or (attempt.deployment, None, None) in target.deployments
         )
     )
+
+
+def deployments_of(history: History, target: Target) -> list[list[Attempt]]:
+    """What was asked of each deployment of a target. Refused connections, which tell neither model
+    nor key, belong to the only deployment at their host, or to none where there are more."""
+    found: dict[tuple[str, str | None, str | None], list[Attempt]] = {}
+    own = [attempt for attempt in history.attempts if surely(target, attempt)]
+    for attempt in own:
+        told = {
+            (one.deployment, one.model, one.key)
+            for one in own
+            if one.deployment == attempt.deployment and one.model is not None
+        }
+        name = (attempt.deployment, attempt.model, attempt.key)
+        if attempt.model is None:
+            if len(told) > 1:
+                continue
+            name = next(iter(told), name)
+        found.setdefault(name, []).append(attempt)
+    return list(found.values())
 
 
 def down(
@@ -241,9 +282,9 @@ def seconds(span: float) -> str:
     return f"{round(span, 3):g} s"
 
 
-def money(amount: object) -> str:
+def money(amount: Decimal) -> str:
     """A sum in words."""
-    return f"${amount}"
+    return f"${amount:f}"
 
 
 def where(attempt: Attempt) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from llmroute_sim.history import Attempt, Call, History
 from pytest_llmroute.contracts import Observation, Target, answered
+from pytest_llmroute.contracts.allowances import Classed, Total
 from pytest_llmroute.contracts.reading import (
     INSTANT,
     became,
@@ -17,6 +18,7 @@ from pytest_llmroute.contracts.reading import (
     failed,
     fruitless,
     made,
+    retries_of,
     same_deployment,
     seconds,
     shadowed,
@@ -26,7 +28,7 @@ from pytest_llmroute.contracts.reading import (
     where,
 )
 
-__all__ = ("CONTRACTS", "Bounded", "Hint", "Hopeless", "Tried")
+__all__ = ("CONTRACTS", "Bounded", "Classed", "Hint", "Hopeless", "Total", "Tried")
 
 _LONGEST = 86_400.0
 """Seconds of the longest hint that anybody is held to."""
@@ -34,7 +36,8 @@ _LONGEST = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
-    """A call makes at most ``1 + retries`` attempts at the target."""
+    """A call makes at most ``1 + retries`` attempts at the target; one that says itself how often it may
+    be retried (``num_retries``), so many."""
 
     id: ClassVar[str] = "retry.bounded"
     about: ClassVar[str] = "a call makes at most 1 + retries attempts at the target"
@@ -44,8 +47,8 @@ class Bounded:
 
     def check(self, history: History) -> Iterator[Observation]:
         """One observation per call that met a failure at the target."""
-        most = 1 + self.retries
         for call in history.calls:
+            most = 1 + retries_of(call, self.retries)[1]
             tries = [a for a in made(history, call) if surely(self.target, a)]
             if not any(map(failed, tries)):
                 continue
@@ -79,7 +82,8 @@ class Tried:
         for call in history.calls:
             attempts = made(history, call)
             tries = [attempt for attempt in attempts if surely(self.target, attempt)]
-            for number, failure in enumerate(tries[: self.retries], start=1):
+            least, _ = retries_of(call, self.retries)
+            for number, failure in enumerate(tries[:least], start=1):
                 if (
                     not transient(failure)
                     or failure.retry_after is not None
@@ -88,14 +92,14 @@ class Tried:
                 ):
                     continue
                 after = attempts[attempts.index(failure) + 1 :]
-                seen = self._seen(history, call, failure, number, after[0] if after else None)
+                met = f"{became(failure)} (try {number} of {1 + least})"
+                seen = self._seen(history, call, failure, met, after[0] if after else None)
                 if seen is not None:
                     yield seen
 
     def _seen(
-        self, history: History, call: Call, failure: Attempt, number: int, then: Attempt | None
+        self, history: History, call: Call, failure: Attempt, met: str, then: Attempt | None
     ) -> Observation | None:
-        met = f"{became(failure)} (try {number} of {1 + self.retries})"
         if then is None:
             now = failure.started if call.ended is None else call.ended
             if not fruitless(call) or down(history, self.target, now, leave_out=call):
@@ -224,4 +228,4 @@ def _same_request(one: Attempt, other: Attempt) -> bool:
     return same_deployment(one, other) and one.prompt == other.prompt
 
 
-CONTRACTS = (Bounded, Tried, Hint, Hopeless)
+CONTRACTS = (Bounded, Tried, Hint, Hopeless, Total, Classed)

@@ -27,7 +27,10 @@ __all__ = ("CONTRACTS", "SLACK", "OneVoice", "Stall", "Whole")
 SLACK = 1.0
 """Seconds that a router may need beyond its patience to leave a silent attempt."""
 
-_UNFINISHED = frozenset({"", "error", "incomplete", "length", "max_tokens", "cancelled"})
+_UNFINISHED = frozenset(
+    ("", "error", "incomplete", "length", "max_tokens", "cancelled", "failed", "in_progress", "queued",
+     "pause_turn", "model_context_window_exceeded")
+)  # fmt: skip
 """Finish reasons that say the answer is not all there; the empty one is for an answer that has a
 place for a finish reason and shows none."""
 
@@ -116,7 +119,8 @@ def _stopped_short(call: Call, source: Attempt) -> bool:
 @dataclass(frozen=True, slots=True)
 class Stall:
     """An attempt that falls silent is left within ``seconds`` of its last sign of life, and a second
-    of slack; a call that waits on it for ever is broken."""
+    of slack, or as late as a call's own options let it be (``timeout``, ``stream_timeout``); a call that
+    waits on it for ever is broken."""
 
     id: ClassVar[str] = "stream.stall"
     about: ClassVar[str] = "a provider that fell silent is left in time"
@@ -131,27 +135,28 @@ class Stall:
             # An attempt that told no model was never connected: other patience applies.
             if attempt.via is not None or attempt.model is None or attempt.aside:
                 continue
-            silence = self._silence(attempt, call)
+            patience = max(self.seconds, *_own_patience(call))
+            silence = self._silence(attempt, call, patience)
             if silence is None:
                 continue
             evidence = (attempt.id,) if call is None else (call.id, attempt.id)
             says = (
                 f"{attempt.id} stayed with {where(attempt)} through {seconds(silence)} of silence;"
-                f" {seconds(self.seconds)} allowed"
+                f" {seconds(patience)} allowed"
             )
             if call is not None and _hangs(call, attempt):
                 yield Observation(False, call.id, f"{call.id} hung: {says}", evidence)
-            elif silence > self.seconds + SLACK:
+            elif silence > patience + SLACK:
                 yield Observation(False, attempt.id, says, evidence)
             elif call is None or call.outcome in ("answered", "failed"):
                 yield Observation(True, attempt.id, says, evidence)
 
-    def _silence(self, attempt: Attempt, call: Call | None) -> float | None:
+    def _silence(self, attempt: Attempt, call: Call | None, patience: float) -> float | None:
         """How long a fault silenced it while its caller was there, None if none did."""
         if not attempt.faults:
             return None
         late = (attempt.head or attempt.started) - attempt.started
-        if late > self.seconds + SLACK:
+        if late > patience + SLACK:
             return late
         if not attempt.left or whole(attempt) or attempt.ended is None:
             return None
@@ -161,7 +166,14 @@ class Stall:
             until = call.ended
         silence = until - life
         endless = attempt.outcome in ("silence", "200-stall")
-        return silence if endless or silence >= self.seconds - INSTANT else None
+        return silence if endless or silence >= patience - INSTANT else None
+
+
+def _own_patience(call: Call | None) -> tuple[float, ...]:
+    """How long a call says itself that it waits (seconds)."""
+    options = {} if call is None else call.options
+    said = (value for name, value in options.items() if "timeout" in name)
+    return (0.0, *(float(one) for one in said if isinstance(one, int | float)))
 
 
 def _hangs(call: Call, attempt: Attempt) -> bool:

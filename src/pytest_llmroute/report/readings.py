@@ -13,25 +13,14 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from llmroute_sim.history import Attempt, Call, History
+from pytest_llmroute.contracts.fallback import REJECTIONS
 from pytest_llmroute.contracts.reading import ended, failed, whole
 
-__all__ = ("REJECTIONS", "End", "Place", "Reading", "alike", "place")
+__all__ = ("End", "Place", "Reading", "alike", "place")
 
 End: TypeAlias = Literal["answered", "partial", "failed", "rejected", "hung", "left", "open"]
 """What a call came to. ``answered`` is with a whole answer, ``partial`` with anything else that was
 shown as one, ``rejected`` is an error that the caller has made himself."""
-
-REJECTIONS = frozenset(
-    {
-        "invalid_request",
-        "unprocessable",
-        "context_length",
-        "request_too_large",
-        "headers_too_large",
-        "moderation",
-    }
-)
-"""Kinds of errors that say: this request is wrong, whoever is asked."""
 
 Place: TypeAlias = tuple[str, str | None, str | None]
 """The host that is dialled, the model, the fingerprint of the key."""

@@ -8,12 +8,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, get_args
 
 from llmroute_sim.simulator import Deployment
 from pytest_llmroute.promises import NotJudged, Promise
 
 __all__ = (
+    "APIS",
+    "Api",
     "Entry",
     "MissingPackage",
     "Question",
@@ -26,9 +28,11 @@ Api: TypeAlias = Literal["chat", "text", "responses", "messages", "embeddings"]
 """What a caller speaks: OpenAI's chats, text completions or responses, Anthropic's messages, or
 embeddings."""
 
+APIS: tuple[Api, ...] = get_args(Api)
+
 
 class MissingPackage(Exception):
-    """The router of a configuration is not installed; says how to install it."""
+    """The router of a configuration is not installed, or lacks a way in; says how to install it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,8 +131,8 @@ def _route(request: Request) -> tuple[Route, list[str]]:
 
 def _said(request: Request) -> Said:
     """The JSON object of a body; nothing is an empty one."""
-    if len(request.body) > LARGEST:
-        raise TurnedAway(413, f"a body of {len(request.body)} bytes; at most {LARGEST}")
+    if request.size > LARGEST:
+        raise TurnedAway(413, f"a body of {request.size} bytes; at most {LARGEST}")
     if not request.body.strip():
         return {}
     try:

@@ -16,10 +16,6 @@ from pytest_llmroute.serving.addresses import paths
 
 __all__ = ("NOTHING", "Stage", "chosen", "warm_up")
 
-_WRONG = (ValueError, TypeError, AttributeError, KeyError, SyntaxError, ArithmeticError)
-"""What a scenario file with something wrong in it raises."""
-
-
 NOTHING = Scenario("")
 """Nothing goes wrong."""
 
@@ -69,10 +65,7 @@ def chosen(name: str, roles: Mapping[str, Sequence[str]], numbers: Mapping[str, 
     and for a role or number that the scenario does not leave open, ``ValueError`` for a file with
     something wrong in it and for what is missing.
     """
-    try:
-        template = Library().find(name)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"the scenario {name} is not UTF-8 text: {error.reason}") from error
+    template = Library().find(name)
     whole, incidents = template.needs, _unasked(template)
     for given in (*roles, *numbers):
         if given not in whole:
@@ -88,23 +81,13 @@ def chosen(name: str, roles: Mapping[str, Sequence[str]], numbers: Mapping[str, 
         return incidents.bind(roles, numbers)
     except Unknown:
         raise
-    except _WRONG as error:
-        raise ValueError(f"the scenario {name}: {_said(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"the scenario {name}: {error}") from error
 
 
 def _unasked(template: Template) -> Template:
     """The same without its workload."""
     return replace(template, entry={k: v for k, v in template.entry.items() if k != "ask"})
-
-
-def _said(error: BaseException) -> str:
-    match error:
-        case SyntaxError():
-            return f"{(error.text or '').strip()!r} is not a sum of numbers and names"
-        case KeyError():
-            return f"{error.args[0]!r} is missing"
-        case _:
-            return str(error)
 
 
 _BODY = b'{"model": "%b", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}'

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from llmroute_sim.simulator import Deployment
 from pytest_llmroute.promises import NotJudged, Promise, retargeted
-from pytest_llmroute.routers import Entry, Router
+from pytest_llmroute.routers import APIS, Entry, Router
 from pytest_llmroute.routers.litellm.budgets import check_budgets
 from pytest_llmroute.routers.litellm.entries import read_groups
 from pytest_llmroute.routers.litellm.hosts import deployments
@@ -22,9 +22,23 @@ from pytest_llmroute.routers.litellm.keys import check, plain
 from pytest_llmroute.routers.litellm.lines import Tree, load
 from pytest_llmroute.routers.litellm.promises import derive
 from pytest_llmroute.routers.litellm.secrets import Vault
-from pytest_llmroute.routers.litellm.settings import Config, read_chains
+from pytest_llmroute.routers.litellm.settings import Config, read_aliases, read_chains
 
 __all__ = ("LiteLLMConfig", "read")
+
+
+_VECTORS = (Entry("embeddings", sync=True), Entry("embeddings"))
+_WORDS = tuple(
+    Entry(api, sync, stream)
+    for api in APIS
+    for sync in (True, False)
+    for stream in (False, True)
+    # None of Anthropic's messages blocks: ``Router.anthropic_messages`` has to be awaited.
+    if api != "embeddings" and not (sync and api == "messages")
+)
+"""The ways into a group of chats. Text completions are served by every provider of chats
+(https://docs.litellm.ai/docs/text_completion), and so are responses and messages
+(https://docs.litellm.ai/docs/response_api, https://docs.litellm.ai/docs/anthropic_unified/)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +62,7 @@ class LiteLLMConfig:
 
     def entries(self, group: str) -> tuple[Entry, ...]:
         """The ways in that it serves for a group. Raises ``KeyError`` for one that does not exist."""
-        if self.config.groups[group].api == "embeddings":
-            return (Entry("embeddings", sync=True), Entry("embeddings"))
-        return tuple(
-            Entry("chat", sync=sync, stream=stream)
-            for sync in (True, False)
-            for stream in (False, True)
-        )
+        return _VECTORS if self.config.group(group).api == "embeddings" else _WORDS
 
     def open(self) -> AbstractAsyncContextManager[Router]:
         """Make the router, and undo afterwards all that it left in the process. Raises
@@ -98,6 +106,7 @@ def _config(tree: Tree, vault: Vault) -> Config:
     for name in tree.values.get("environment_variables") or {}:
         vault.variable(str(name))
     config = Config(tree, groups, sections["router_settings"], sections["litellm_settings"])
-    config = Config(tree, groups, config.router, config.litellm, tuple(read_chains(config)))
+    config = replace(config, aliases=read_aliases(config))
+    config = replace(config, chains=tuple(read_chains(config)))
     check_budgets(config)
     return config

@@ -11,7 +11,6 @@ from llmroute_sim.providers import Tariff
 from pytest_llmroute.contracts import Target
 from pytest_llmroute.contracts.budget import Cutoff, Returns
 from pytest_llmroute.errors import ConfigError
-from pytest_llmroute.promises import Source
 from pytest_llmroute.routers.litellm.facts import Facts
 from pytest_llmroute.routers.litellm.keys import data
 from pytest_llmroute.routers.litellm.ledger import Ledger
@@ -28,7 +27,7 @@ _AFTER = (
     "pages let a budget expire after its period, or at midnight; judged: a little after the period, "
     "which both allow"
 )
-_BLOCKING = "; the page shows the proxy, which asks on asyncio, and says nothing of blocking calls"
+_BLOCKING = "the page shows the proxy, which asks on asyncio, and says nothing of blocking calls"
 _BUDGET_PAGE = "proxy/provider_budget_routing#how-provider-budget-routing-works"
 _SHARE = Decimal("0.4")
 """Of the budget, what one stated answer costs: the third answer crosses the limit."""
@@ -146,34 +145,21 @@ def _budget(
     }
     numbers = {**facts.numbers, "window": window, "bill_input": bill[0], "bill_output": bill[1]}
     note = "" if mine[0].named else "; counted at the catalogue's price, as the file names none"
-    ways: tuple[tuple[Source, str, str], ...] = (
-        ("config", "async", ""),
-        ("policy", "sync", _BLOCKING),
-    )
-    for kind, how, more in ways:
-        entries = _asked(group, how)
-        ledger.promise(
-            Cutoff((spent_at,), amount, window), limit[1],
-            f"{spent_at.name} is asked nothing more once {amount} USD are spent", group.name,
-            kind=kind, note=_NEXT_CALL + note + more, pages=(_BUDGET_PAGE,), entries=entries,
-            roles=roles, numbers=numbers, avoid=facts.avoid,
-        )  # fmt: skip
-        if calendar:
-            ledger.skip(period[1], "how long a month of a budget is, is not documented")
-            continue
-        ledger.promise(
-            Returns((spent_at,), amount, window), period[1],
-            f"{spent_at.name} is asked again {period[0]} after its budget began", group.name,
-            kind=kind, note=_AFTER + note + more,
-            pages=(_BUDGET_PAGE, "proxy/budget_reset_and_tz"), entries=entries,
-            roles=roles, numbers=numbers, avoid=facts.avoid,
-        )  # fmt: skip
-
-
-def _asked(group: Group, how: str) -> tuple[str, ...]:
-    """The ways in, blocking or on asyncio."""
-    plain = f"{group.api}-{how}"
-    return (plain, f"{plain}-stream") if group.api == "chat" else (plain,)
+    given: dict[str, Any] = {"roles": roles, "numbers": numbers, "avoid": facts.avoid}
+    ledger.on_asyncio(
+        group.api, Cutoff((spent_at,), amount, window), limit[1],
+        f"{spent_at.name} is asked nothing more once {amount} USD are spent", group.name,
+        note=_NEXT_CALL + note, doubt=_BLOCKING, pages=(_BUDGET_PAGE,), **given,
+    )  # fmt: skip
+    if calendar:
+        ledger.skip(period[1], "how long a month of a budget is, is not documented")
+        return
+    ledger.on_asyncio(
+        group.api, Returns((spent_at,), amount, window), period[1],
+        f"{spent_at.name} is asked again {period[0]} after its budget began", group.name,
+        note=_AFTER + note, doubt=_BLOCKING, pages=(_BUDGET_PAGE, "proxy/budget_reset_and_tz"),
+        **given,
+    )  # fmt: skip
 
 
 def _bill(group: Group, tariff: Tariff, limit: Decimal) -> tuple[int, int] | None:

@@ -14,7 +14,13 @@ from llmroute_sim.providers import Provider, model, provider, providers
 from pytest_llmroute.routers.litellm.keys import by_variable, data, plain
 from pytest_llmroute.routers.litellm.lines import KeyPath, Tree
 from pytest_llmroute.routers.litellm.members import Absent, Group, Member
-from pytest_llmroute.routers.litellm.patterns import filled, is_pattern, listed_names, parts, samples
+from pytest_llmroute.routers.litellm.patterns import (
+    filled,
+    is_pattern,
+    listed_names,
+    parts,
+    samples,
+)
 from pytest_llmroute.routers.litellm.secrets import Vault
 
 __all__ = ("read_groups",)
@@ -111,7 +117,7 @@ class _Reading:
         model = str(raw["model"])
         asked = used or [one for one in samples(listed, model) if one not in exact][:1]
         if not asked:
-            yield Absent(index, listed, "a pattern of names, of which no one is known")
+            yield self._read(index, entry, listed, model)
         for name in asked:
             if any(parts(rival, name) is not None for rival in rivals):
                 reason = f"{name} fits two patterns, and which of them wins is not documented"
@@ -152,12 +158,14 @@ class _Reading:
         params = self.vault.scrub(plain((*here, "litellm_params"), raw))
         info = self.vault.scrub(plain((*here, "model_info"), entry.get("model_info") or {}))
         params = {**self.credentials.get(str(raw.get("litellm_credential_name")), {}), **params}
-        prefix, name = _split(self.tree, (*here, "litellm_params", "model"), {**params, "model": model})
+        prefix, name = _split(
+            self.tree, (*here, "litellm_params", "model"), {**params, "model": model}
+        )
         known = data("providers")["simulated"].get(prefix)
         if known is None:
             return Absent(index, group, f"nothing here speaks the format of {prefix}")
         if is_pattern(name):
-            return Absent(index, group, "a pattern of models, of which the caller names none")
+            return Absent(index, group, "a pattern of names, none of which is known to be sold")
         mode = info.get("mode")
         if mode not in (None, "chat", "completion", "embedding") or _OTHER_MODES.search(name):
             return Absent(index, group, "only chats and embeddings are simulated")
@@ -166,13 +174,19 @@ class _Reading:
         base = params.get("api_base") or params.get("base_url")
         host: str | None = known.get("host") if base is None else urlsplit(str(base)).hostname
         if host is None:
-            message = f"{prefix} has no host of its own, so the deployment needs an api_base (a URL)"
+            message = (
+                f"{prefix} has no host of its own, so the deployment needs an api_base (a URL)"
+            )
             if base is not None:
                 message = "must be a URL: https://host/path"
-            raise self.tree.error(message, (*here, "litellm_params", "api_base" if base else "model"))
+            raise self.tree.error(
+                message, (*here, "litellm_params", "api_base" if base else "model")
+            )
         meant = provider(known["provider"])
         if self.speakers.setdefault(host, _owner(host) or meant).dialect != meant.dialect:
-            return Absent(index, group, f"{host} already speaks the format of {self.speakers[host].title}")
+            return Absent(
+                index, group, f"{host} already speaks the format of {self.speakers[host].title}"
+            )
         secret: str | None = params.get("api_key")
         variable = meant.environment.get("key")
         if secret is None and variable and "host" in known:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_llmroute.promises import Source
 from pytest_llmroute.routers.litellm.ledger import connecting, stories_of
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Group, Member
 from pytest_llmroute.routers.litellm.settings import Config, Link, Setting
 
-__all__ = ("Facts", "facts")
+__all__ = ("Facts", "each", "facts", "own", "retries_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,11 @@ class Facts:
     patience: float | None
     cooldown: float | None
     ttl: float | None
-    kind: Source
-    """Pages promise retries, timeouts and cooldowns for chats; for embeddings they only imply them."""
+
+    @property
+    def first_members(self) -> tuple[Member, ...]:
+        """The deployments that are asked first: all of the group, or those of its first level."""
+        return self.group.levels[0] if self.group.levels else self.group.members
 
     @property
     def roles(self) -> dict[str, tuple[str, ...]]:
@@ -82,13 +84,18 @@ def facts(config: Config, group: Group) -> Facts:
         group,
         links,
         levels[0],
-        _whole(each(group, "num_retries", _value(config.find("num_retries")))),
+        retries_of(config, group),
         timeout,
         patience if patience is not None else timeout,
         each(group, "cooldown_time", _value(config.find("cooldown_time")), info=True, pick=min),
         params.get("ttl"),
-        "config" if group.api == "chat" else "policy",
     )
+
+
+def retries_of(config: Config, group: Group) -> int | None:
+    """How often a group tries again at most, None where the file does not say it for all of it."""
+    found = each(group, "num_retries", _value(config.find("num_retries")))
+    return None if found is None else int(found)
 
 
 def _levels(group: Group) -> tuple[Link, ...]:
@@ -113,10 +120,6 @@ def _timeout(config: Config, group: Group) -> float | None:
 
 def _value(setting: Setting | None) -> Any:
     return None if setting is None else setting.value
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)
 
 
 def each(

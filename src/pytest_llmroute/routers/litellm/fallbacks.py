@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from pytest_llmroute.contracts.fallback import REJECTIONS, Answers, Elsewhere, Once, Order
+from dataclasses import dataclass
+
+from pytest_llmroute.contracts.fallback import (
+    REJECTIONS,
+    Answers,
+    Disabled,
+    Elsewhere,
+    Once,
+    Order,
+)
+from pytest_llmroute.routers.litellm.balances import strategy
 from pytest_llmroute.routers.litellm.facts import Facts
-from pytest_llmroute.routers.litellm.ledger import Ledger, all_but, stories_of
+from pytest_llmroute.routers.litellm.ledger import Ledger, acting, all_but
 from pytest_llmroute.routers.litellm.settings import LISTS, Chain, Config, Link
 
 __all__ = ("fallbacks",)
@@ -13,7 +23,39 @@ _AGREED = (
     "pages differ on plain 400s and on context and content errors without a list of their own; "
     "judged: 401, 404, 408, 429, 5xx and connection errors"
 )
-_OVERFLOW = "whether an overflow of the context goes to the general list is not documented"
+
+
+@dataclass(frozen=True, slots=True)
+class _Special:
+    """A list for one kind of error: what it hands on, the faults that raise it, why no other scenario
+    tries it, why these try no other list, its note and pages."""
+
+    what: str
+    faults: tuple[str, ...]
+    only: str
+    unsaid: str
+    note: str
+    pages: tuple[str, ...]
+
+
+_SPECIAL = {
+    "context_window_fallbacks": _Special(
+        "what is too long for it",
+        ("context-length-exceeded",),
+        "the list is for overflows of the context alone",
+        "whether an overflow of the context goes to the general list is not documented",
+        "judged by the provider's own refusal",
+        ("proxy/reliability#explanation", "exception_mapping"),
+    ),
+    "content_policy_fallbacks": _Special(
+        "what its provider's policy refuses",
+        ("moderated",),
+        "the list is for refusals by a provider's policy alone",
+        "whether a refusal of the content goes to the general list is not documented",
+        "judged by an error that says so; of a refusal within an answer nothing is documented",
+        ("proxy/reliability#explanation", "exception_mapping"),
+    ),
+}
 
 
 def fallbacks(config: Config, ledger: Ledger, facts: Facts) -> None:
@@ -26,10 +68,11 @@ def fallbacks(config: Config, ledger: Ledger, facts: Facts) -> None:
     for chain in filter(None, chains):
         links = _links(config, ledger, facts, chain)
         usable = usable and bool(links)
-        if links and chain.setting != "content_policy_fallbacks":
+        if links:
             _chain(config, ledger, facts, chain, links)
     if usable:
         _outside(config, ledger, facts)
+    _failover(config, ledger, facts)
 
 
 def _orders(ledger: Ledger, facts: Facts) -> None:
@@ -82,16 +125,16 @@ def _chain(
     before = tuple(link.target for link in facts.links[: max(0, len(facts.group.levels) - 1)])
     targets = (facts.first.target, *before, *(link.target for link in links))
     others = ", then ".join(link.name for link in links)
-    if chain.setting == "context_window_fallbacks":
-        text = f"{name} hands what is too long for it to {others}"
+    special = _SPECIAL.get(chain.setting)
+    if special is not None:
+        text = f"{name} hands {special.what} to {others}"
         kinds: tuple[str, ...] = ()
-        note = "judged by the provider's own refusal"
-        avoid = all_but("the list is for overflows of the context alone", "context-length")
-        pages: tuple[str, ...] = ("proxy/reliability#explanation", "exception_mapping")
+        note, pages = special.note, special.pages
+        avoid = all_but(special.only, *acting(*special.faults))
     else:
         text = f"{name} falls back to {others}"
         kinds = REJECTIONS
-        note, avoid, pages = _AGREED, {**facts.avoid, **_special()}, ()
+        note, avoid = _AGREED, {**facts.avoid, **_special()}
         pages = ("proxy/reliability#disable-fallbacks-per-requestkey",)
     roles = {
         "target": facts.first.places if before else facts.group.places,
@@ -102,6 +145,13 @@ def _chain(
         ledger.promise(
             contract, chain.key, text, name, pages=pages, note=note,
             roles=roles, numbers=facts.numbers, avoid=avoid,
+        )  # fmt: skip
+    if special is None:
+        ledger.promise(
+            Disabled((facts.group.target, *(link.target for link in links))), chain.key,
+            f"a call for {name} that disables fallbacks asks {name} alone", name,
+            pages=("proxy/reliability#disable-fallbacks-per-requestkey",),
+            roles=roles, numbers=facts.numbers, avoid=facts.avoid,
         )  # fmt: skip
     limit = config.router.get("max_fallbacks")
     if limit is not None and limit < sum(link.group is not facts.group for link in chain.links):
@@ -116,9 +166,11 @@ def _chain(
 
 def _special() -> dict[str, str]:
     """Scenarios whose errors may have a list of their own."""
-    long = ("context-length", *stories_of("context-length-exceeded"))
-    policy = "whether a refusal of the content goes to the general list is not documented"
-    return {**dict.fromkeys(long, _OVERFLOW), **dict.fromkeys(stories_of("moderated"), policy)}
+    return {
+        scenario: special.unsaid
+        for special in _SPECIAL.values()
+        for scenario in acting(*special.faults)
+    }
 
 
 def _outside(config: Config, ledger: Ledger, facts: Facts) -> None:
@@ -126,12 +178,14 @@ def _outside(config: Config, ledger: Ledger, facts: Facts) -> None:
     group = facts.group
     chain = next(filter(None, (config.chain(setting, group.name) for setting in LISTS)), None)
     allowed = config.reachable(group)
+    listed = group.members[0].listed
     ledger.promise(
         Elsewhere(allowed, group.name),
         chain.key if chain else group.key,
         f"{group.name} asks nobody but {', '.join(target.name for target in allowed)}",
         group.name,
-        kind="config" if chain else "policy",
+        kind="config" if chain or listed != group.name else "policy",
+        pages=() if listed == group.name else ("wildcard_routing",),
         note="whether the lists of a fallback are followed is not documented, so they are allowed",
         roles=facts.roles,
         numbers=facts.numbers,
@@ -142,4 +196,40 @@ def _outside(config: Config, ledger: Ledger, facts: Facts) -> None:
             Once(allowed), group.key,
             f"a call for {group.name} comes to each group once", group.name, kind="policy",
             roles=facts.roles, numbers=facts.numbers, avoid=facts.avoid,
+        )  # fmt: skip
+
+
+def _failover(config: Config, ledger: Ledger, facts: Facts) -> None:
+    """Within a group, who failed is not asked again by the same call, and everybody is asked before
+    another group (https://docs.litellm.ai/docs/routing#weighted-failover)."""
+    found = config.find("enable_weighted_failover")
+    if found is None:
+        return
+    way, members = strategy(config, facts), facts.first_members
+    places = {member.place for member in members}
+    reason = ""
+    if found.value is not True:
+        reason = "switched off, which the page describes in a way that contradicts retries"
+    elif len(places) < 2 or len(places) < len(members):
+        reason = "counts among several deployments, and its groups have one each"
+    elif way.name != "simple-shuffle":
+        reason = f"counts for simple-shuffle; the group is picked from by {way.name}"
+    elif facts.retries != 0:
+        reason = "retries come first, and may pick one that failed; nothing is left out before them"
+    if reason:
+        ledger.skip(found.key, reason)
+        return
+    name, targets = facts.group.name, tuple(member.target for member in members)
+    roles = {
+        **facts.roles,
+        "target": (members[0].place,),
+        "next": tuple(m.place for m in members[1:]),
+    }
+    for contract, text in (
+        (Once(targets), f"a call for {name} leaves each deployment that failed for good"),
+        (Answers(targets, group=name), f"a call for {name} goes on to its other deployments"),
+    ):
+        ledger.on_asyncio(
+            facts.group.api, contract, found.key, text, name, roles=roles, numbers=facts.numbers,
+            avoid={**facts.avoid, **_special()},
         )  # fmt: skip

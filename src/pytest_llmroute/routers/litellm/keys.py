@@ -4,6 +4,7 @@ value must be, and why some yield no promise. The table is data (``llmroute_data
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,8 +22,15 @@ DOCS = "https://docs.litellm.ai/docs/"
 _SECTIONS = ("router_settings", "litellm_settings", "general_settings")
 _INNER = {
     ("router_settings", "retry_policy"): "retry_policy",
+    ("router_settings", "allowed_fails_policy"): "allowed_fails_policy",
+    ("router_settings", "routing_strategy_args"): "routing_strategy_args",
     ("litellm_settings", "cache_params"): "cache_params",
 }
+"""Tables whose keys are known, by where they stand."""
+
+
+_TABLES = (("model_list",), ("router_settings", "routing_groups"))
+"""Lists of tables whose keys are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,12 @@ def _keys(section: str) -> Mapping[str, Key]:
 def _place(path: KeyPath) -> tuple[str, str] | None:
     """The table that knows a key, and the key's name there."""
     match path:
+        case ("model_list", _, "model_info", "allowed_fails_policy", name, *_):
+            return "allowed_fails_policy", name
+        case ("router_settings", "model_group_retry_policy", _, name, *_):
+            return "retry_policy", name
+        case ("router_settings", "routing_groups", _, name, *_):
+            return "routing_groups", name
         case ("model_list", _, ("litellm_params" | "model_info") as section, name, *_):
             return section, name
         case ("model_list", _, name, *_):
@@ -73,12 +87,21 @@ def _place(path: KeyPath) -> tuple[str, str] | None:
 def documented(path: KeyPath) -> Key | None:
     """What is known of a key, None for one that no page explains."""
     place = _place(path)
-    found = None if place is None else _keys(place[0]).get(place[1])
+    found = None if place is None else _keys(place[0]).get(place[1]) or _family(*place)
     if found is not None and found.page is None and len(path) > 2:
-        outer = documented(path[:2])
+        outer = documented(path[:4] if path[0] == "model_list" else path[:2])
         page = None if outer is None else outer.page
         return Key(page, found.sure, found.type, found.why)
     return found
+
+
+def _family(section: str, name: str) -> Key | None:
+    """What is known of the family that a key of a deployment belongs to."""
+    if section not in ("litellm_params", "model_info"):
+        return None
+    return next(
+        (key for each, key in _keys("families").items() if fnmatch.fnmatch(name, each)), None
+    )
 
 
 def not_judged(tree: Tree, path: KeyPath, reason: str | None = None) -> NotJudged:
@@ -188,6 +211,12 @@ def _exact(path: KeyPath) -> bool:
     match path:
         case ("model_list", _, "litellm_params" | "model_info", _) | ("model_list", _, _):
             return True
+        case ("model_list", _, "model_info", "allowed_fails_policy", _):
+            return True
+        case ("router_settings", "model_group_retry_policy", _, _):
+            return True
+        case ("router_settings", "routing_groups", _, _):
+            return True
         case (section, name, _):
             return (section, name) in _INNER
         case _:
@@ -195,14 +224,14 @@ def _exact(path: KeyPath) -> bool:
 
 
 def _documented_values(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, object]]:
-    if len(path) > 4:
+    if len(path) > 5:
         return
     if isinstance(value, dict):
         for key, inner in value.items():
             yield (*path, key), inner
             if path or key in (*_SECTIONS, "model_list"):
                 yield from _documented_values(inner, (*path, key))
-    elif isinstance(value, list) and path == ("model_list",):
+    elif isinstance(value, list) and path in _TABLES:
         for number, inner in enumerate(value):
             yield from _documented_values(inner, (*path, str(number)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from llmroute_sim.faults import FAULTS, ConnectFault
 from llmroute_sim.scenario import shipped
@@ -11,11 +12,14 @@ from pytest_llmroute.contracts import Contract
 from pytest_llmroute.promises import Because, NotJudged, Promise, Source
 from pytest_llmroute.routers.litellm.keys import DOCS, by_variable, documented, not_judged
 from pytest_llmroute.routers.litellm.lines import KeyPath, Tree, leaves
+from pytest_llmroute.routers.litellm.ways import CHATS, Api, ways
 
-__all__ = ("JSON", "STREAMS", "Ledger", "all_but", "connecting", "stories_of")
+__all__ = ("Ledger", "acting", "all_but", "connecting", "stories_of", "tried")
 
-JSON = ("chat-sync", "chat-async")
-STREAMS = ("chat-sync-stream", "chat-async-stream")
+
+_IMPLIED = "pages say it of other ways in, and only imply it for these"
+
+_BLOCKING = "the page is about asyncio, and says nothing of blocking calls"
 
 
 class Ledger:
@@ -40,11 +44,15 @@ class Ledger:
         roles: Mapping[str, tuple[str, ...]] | None = None,
         numbers: Mapping[str, float] | None = None,
         avoid: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         """Enter a promise. Its addresses are the key's own page, then ``pages`` (relative to the
         documentation, or absolute)."""
         own = documented(key)
-        addresses = [own.address] if own is not None and own.address and kind == "config" else []
+        # That a name makes a group is no reason for what pages say of all groups.
+        named = key[-1] == "model_name" and pages
+        said = own is not None and own.address and kind == "config" and not named
+        addresses = [str(own.address)] if own is not None and said else []
         addresses += [page if "://" in page else DOCS + page for page in pages]
         because = Because(
             kind,
@@ -64,8 +72,61 @@ class Ledger:
                 {role: places for role, places in (roles or {}).items() if places},
                 dict(numbers or {}),
                 dict(avoid or {}),
+                dict(options or {}),
             )
         )
+
+    def stated(
+        self,
+        apis: tuple[Api, ...],
+        of: Api,
+        contract: Contract,
+        key: KeyPath,
+        text: str,
+        group: str,
+        *,
+        stream: bool | None = None,
+        note: str = "",
+        **more: Any,
+    ) -> None:
+        """Enter a promise that pages make for some APIs, and good practice for the others that a
+        group (``of`` chats or embeddings) serves; ``stream`` restricts both."""
+        served = ("embeddings",) if of == "embeddings" else CHATS
+        apart: tuple[tuple[Source, tuple[str, ...], str], ...] = (
+            ("config", ways(*(a for a in served if a in apis), stream=stream), ""),
+            ("policy", ways(*(a for a in served if a not in apis), stream=stream), _IMPLIED),
+        )
+        for kind, entries, doubt in apart:
+            said = "; ".join(filter(None, (note, doubt)))
+            if entries:
+                self.promise(
+                    contract, key, text, group, kind=kind, note=said, entries=entries, **more
+                )
+
+    def on_asyncio(
+        self,
+        of: Api,
+        contract: Contract,
+        key: KeyPath,
+        text: str,
+        group: str,
+        *,
+        stream: bool | None = None,
+        note: str = "",
+        doubt: str = "",
+        **more: Any,
+    ) -> None:
+        """Enter a promise that pages make for asyncio, and good practice for blocking calls."""
+        served: tuple[Api, ...] = ("embeddings",) if of == "embeddings" else CHATS
+        apart: tuple[tuple[Source, bool, str], ...] = (
+            ("config", False, ""), ("policy", True, doubt or _BLOCKING),
+        )  # fmt: skip
+        for kind, sync, more_doubt in apart:
+            self.promise(
+                contract, key, text, group, kind=kind,
+                note="; ".join(filter(None, (note, more_doubt))),
+                entries=ways(*served, sync=sync, stream=stream), **more,
+            )  # fmt: skip
 
     def skip(self, key: KeyPath, reason: str) -> None:
         """Say why a key yields no promise; the first reason stands."""
@@ -110,12 +171,18 @@ def _number(key: KeyPath) -> bool:
 def _outermost(leaf: KeyPath) -> KeyPath:
     """The key that a reason is given for: of a section its keys, not what is inside of those."""
     match leaf:
+        case ("model_list", _, "model_info", "allowed_fails_policy", *_):
+            return leaf[:5]
         case ("model_list", _, "litellm_params" | "model_info", *_):
             return leaf[:4]
         case ("model_list", *_):
             return leaf[:3]
-        case ("router_settings", "retry_policy", *_) | ("litellm_settings", "cache_params", *_):
+        case (_, "retry_policy" | "allowed_fails_policy" | "cache_params", *_):
             return leaf[:3]
+        case ("router_settings", "routing_strategy_args" | "routing_groups", *_):
+            return leaf[:4]
+        case ("router_settings", "model_group_retry_policy", *_):
+            return leaf[:4]
         case ("router_settings" | "litellm_settings" | "general_settings", *_):
             return leaf[:2]
         case _:
@@ -127,11 +194,23 @@ def all_but(reason: str, *names: str) -> dict[str, str]:
     return dict.fromkeys((name for name in shipped() if name not in names), reason)
 
 
+def tried(contract: str, avoid: Mapping[str, str]) -> bool:
+    """Whether a scenario that is played by default tries a contract, but for those to be avoided."""
+    library = shipped()
+    return any(name not in avoid and library[name].tries(contract) for name in library.default)
+
+
 @cache
 def connecting() -> tuple[str, ...]:
     """Scenarios whose fault meets a whole host, before it is known which model and key are meant."""
     kinds = {name for name, kind in FAULTS.items() if issubclass(kind, ConnectFault)}
     return tuple(name for name in shipped() if _faults(name) & kinds)
+
+
+@cache
+def acting(*faults: str) -> tuple[str, ...]:
+    """Every scenario in which one of these faults acts."""
+    return tuple(name for name in shipped() if _faults(name) & {*faults})
 
 
 @cache

@@ -38,6 +38,9 @@ def filled(pattern: str, stars: tuple[str, ...]) -> str:
 def samples(name: str, model: str) -> Iterator[str]:
     """Names that a caller may ask a pattern for, the most usual first: those whose model its provider
     is known to sell."""
+    if not is_pattern(model):
+        yield filled(name, ("any",) * name.count("*"))
+        return
     prefix, slash, rest = model.partition("/")
     simulated: Mapping[str, Any] = data("providers")["simulated"]
     if not slash:

@@ -55,6 +55,11 @@ def imported() -> ModuleType:
         "Router",
         "completion",
         "acompletion",
+        "text_completion",
+        "atext_completion",
+        "responses",
+        "aresponses",
+        "anthropic_messages",
         "embedding",
         "aembedding",
         "completion_cost",
@@ -71,7 +76,7 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
     before = [_remember(vars(place)) for place in places]
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
     elsewhere = data("providers")["elsewhere"]["variables"]
-    with _quiet(), _seldom(), _unset(elsewhere), _sessions() as sessions:
+    with _quiet(), _unread(), _seldom(), _unset(elsewhere), _sessions() as sessions:
         litellm.suppress_debug_info = True  # type: ignore[attr-defined]  # a setting of theirs
         # Tokens of some models are counted by what would be downloaded.
         litellm.disable_hf_tokenizer_download = True  # type: ignore[attr-defined]  # the same
@@ -90,6 +95,9 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
                 task.cancel()
             await asyncio.gather(*ours, return_exceptions=True)
             await _forget_clients(litellm)
+            # A client that is let go of closes itself in a task of its own.
+            if late := [task for task in asyncio.all_tasks() if task not in tasks]:
+                await asyncio.wait(late, timeout=5)
             for session in sessions:
                 await session.close()
             for place, remembered in zip(places, before, strict=True):
@@ -196,12 +204,17 @@ def _sessions() -> Iterator[list[Any]]:
 
 
 async def _ended(before: set[threading.Thread]) -> None:
-    """Let threads come to their end that were started for one call, not for a pool."""
+    """Let threads come to their end that were started for one call, not for a pool; and those of
+    AnyIO's pool, which would wait for the end of a task that is this world's last."""
+    pooled = [t for t in threading.enumerate() if t not in before and t.name.startswith("AnyIO")]
+    for thread in pooled:
+        if callable(stop := getattr(thread, "stop", None)):
+            stop()
     for _ in range(100):
         if not any(
-            thread.is_alive() and "(" in thread.name and "worker" not in thread.name
+            thread in pooled or ("(" in thread.name and "worker" not in thread.name)
             for thread in threading.enumerate()
-            if thread not in before
+            if thread not in before and thread.is_alive()
         ):
             return
         await asyncio.sleep(0.01)
@@ -240,6 +253,26 @@ def _seldom() -> Iterator[None]:
         yield
     finally:
         module.DEFAULT_REDIS_SYNC_INTERVAL = before
+
+
+@contextmanager
+def _unread() -> Iterator[None]:
+    """Search nothing for secrets that only goes into logs, which nobody keeps here: of a failure all of
+    its traceback is, and a quarter of the time with it. What callers are told is searched as ever."""
+    module: Any = sys.modules.get("litellm.litellm_core_utils.litellm_logging")
+    names = [name for name in ("redact_string", "_redact_string") if hasattr(module, name)]
+    before = {name: getattr(module, name) for name in names}
+    for name in names:
+        setattr(module, name, _as_it_is)
+    try:
+        yield
+    finally:
+        for name, search in before.items():
+            setattr(module, name, search)
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 @contextmanager

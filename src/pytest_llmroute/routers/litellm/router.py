@@ -9,15 +9,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from decimal import Decimal
-from functools import partial
 from types import ModuleType
 from typing import Any
 
-from pytest_llmroute.routers import Question, Reply
+from pytest_llmroute.routers import MissingPackage, Question, Reply
 from pytest_llmroute.routers.listening import ahear, hear
+from pytest_llmroute.routers.litellm.methods import METHODS, Listening, request
 from pytest_llmroute.routers.litellm.process import imported, restored
 from pytest_llmroute.routers.litellm.settings import Config
 
@@ -50,25 +49,29 @@ class LiteLLMRouter:
 
     def ask(self, question: Question, reply: Reply) -> None:
         """Ask, blocking; raises LiteLLM's own exceptions."""
-        request = _request(question)
-        if question.entry.api == "embeddings":
-            _embedded(self._router.embedding(**request), reply)
-        elif question.entry.stream:
-            stream = self._router.completion(**request, stream=True)
-            hear(stream, partial(_piece, reply), question, reply)
+        answer = self._method(question)(**request(question))
+        listening = Listening(question, reply)
+        if question.entry.stream:
+            hear(answer, listening.take, question, reply)
         else:
-            _answer(self._router.completion(**request), reply)
+            listening.take(answer)
 
     async def aask(self, question: Question, reply: Reply) -> None:
         """Ask on asyncio; raises LiteLLM's own exceptions."""
-        request = _request(question)
-        if question.entry.api == "embeddings":
-            _embedded(await self._router.aembedding(**request), reply)
-        elif question.entry.stream:
-            stream = await self._router.acompletion(**request, stream=True)
-            await ahear(stream, partial(_piece, reply), question, reply)
+        answer = await self._method(question)(**request(question))
+        listening = Listening(question, reply)
+        if question.entry.stream:
+            await ahear(answer, listening.take, question, reply)
         else:
-            _answer(await self._router.acompletion(**request), reply)
+            listening.take(answer)
+
+    def _method(self, question: Question) -> Any:
+        """What answers a question. Raises :class:`MissingPackage` where this release has nothing."""
+        name = METHODS[question.entry.api].name(sync=question.entry.sync)
+        method = getattr(self._router, name, None)
+        if method is None:
+            raise MissingPackage(f"this release of LiteLLM has no Router.{name}")
+        return method
 
 
 @asynccontextmanager
@@ -117,62 +120,12 @@ def _arguments(litellm: ModuleType, config: Config, *, cached: bool) -> dict[str
 def _model_list(config: Config) -> list[dict[str, Any]]:
     """The deployments, each with an id of its own: LiteLLM keeps what it knows of one by its id."""
     number = next(_numbers)
-    found = []
+    found: dict[int, dict[str, Any]] = {}
     for group in config.groups.values():
-        for member in group.members:
+        for member in group.members:  # an entry with a pattern serves several groups
             params = {k: v for k, v in member.params.items() if k != "litellm_credential_name"}
             info = {"id": f"llmroute-{number}-{member.index}", **member.info}
-            found.append(
-                (
-                    member.index,
-                    {"model_name": group.name, "litellm_params": params, "model_info": info},
-                )
-            )
-    return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
-
-
-# -- questions and answers
-
-
-def _request(question: Question) -> dict[str, Any]:
-    options = dict(question.options)
-    if question.entry.api == "embeddings":
-        return {"model": question.group, "input": [question.text], **options}
-    said = (*question.past, ("user", question.text))
-    messages = [{"role": role, "content": text} for role, text in said]
-    if (system := options.pop("system", None)) is not None:
-        messages.insert(0, {"role": "system", "content": system})
-    return {"model": question.group, "messages": messages, **options}
-
-
-def _answer(response: Any, reply: Reply) -> None:
-    choice = response.choices[0]
-    reply.add(choice.message.content or "")
-    for call in getattr(choice.message, "tool_calls", None) or ():
-        reply.add(call.function.arguments or "")
-    reply.finish = choice.finish_reason or ""
-    reply.cost = _cost(response)
-
-
-def _piece(reply: Reply, chunk: Any) -> None:
-    for choice in chunk.choices[:1]:
-        reply.add(choice.delta.content or "")
-        for call in getattr(choice.delta, "tool_calls", None) or ():
-            reply.add((call.function and call.function.arguments) or "")
-        # A place for a finish reason that shows none tells the caller that more was to come.
-        reply.finish = choice.finish_reason or reply.finish or ""
-    if (cost := _cost(chunk)) is not None:
-        reply.cost = cost
-
-
-def _embedded(response: Any, reply: Reply) -> None:
-    for item in response.data:
-        vector = item["embedding"] if isinstance(item, Mapping) else item.embedding
-        reply.vectors.append([float(number) for number in vector])
-    reply.cost = _cost(response)
-
-
-def _cost(response: Any) -> Decimal | None:
-    cost = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
-    # A float, of which the digits behind the twelfth are dust.
-    return None if cost is None else Decimal(str(round(cost, 12)))
+            found[member.index] = {
+                "model_name": member.listed, "litellm_params": params, "model_info": info,
+            }  # fmt: skip
+    return [found[index] for index in sorted(found)]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmroute_sim.names import Unknown
 from pytest_llmroute.contracts import Target
 from pytest_llmroute.routers.litellm.lines import KeyPath, Tree
-from pytest_llmroute.routers.litellm.members import Group
+from pytest_llmroute.routers.litellm.members import Group, Member
 
-__all__ = ("Chain", "Config", "Link", "Setting", "read_chains")
+__all__ = ("Chain", "Config", "Link", "Setting", "read_aliases", "read_chains")
 
 LISTS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 MAX_FALLBACKS = 5
@@ -58,6 +57,11 @@ class Config:
     router: Mapping[str, Any]
     litellm: Mapping[str, Any]
     chains: tuple[Chain, ...] = ()
+    aliases: Mapping[str, Group] = field(default_factory=dict)
+
+    def group(self, name: str) -> Group:
+        """What a caller means by a name, which may be an alias. Raises ``KeyError``."""
+        return self.aliases[name] if name in self.aliases else self.groups[name]
 
     def find(self, name: str) -> Setting | None:
         """A setting that both sections may hold: ``router_settings`` wins
@@ -93,6 +97,11 @@ class Config:
         ``max_fallbacks``."""
         others = [link for link in chain.links if link.group is not group]
         return tuple(others[: int(self.router.get("max_fallbacks", MAX_FALLBACKS))])
+
+    def written(self, member: Member, table: str, name: str) -> bool:
+        """Whether an entry holds a key, if only by a variable whose value nobody knows."""
+        values = self.tree.values["model_list"][member.index].get(table)
+        return isinstance(values, dict) and values.get(name) is not None
 
     def settled(self, target: Target) -> Target:
         """A target, marked if the file has nothing else at its hosts."""
@@ -132,8 +141,9 @@ def read_chains(config: Config) -> Iterator[Chain]:
             for name, targets in entry.items():
                 key = (*here, name)
                 if name != "*":
-                    _group(config, name, key)
-                yield Chain(setting, _own_name(config, name), key, _links(config, targets, key))
+                    meant = _group(config, name, key)
+                    name = name if name in config.aliases else meant.name
+                yield Chain(setting, name, key, _links(config, targets, key))
     if (found := config.find("default_fallbacks")) is not None:
         yield Chain("default_fallbacks", "*", found.key, _links(config, found.value, found.key))
 
@@ -159,8 +169,16 @@ def _link(config: Config, name: str, key: KeyPath) -> Link:
     return Link(group.name, group.target, group.places, group.hosts, group)
 
 
-def _own_name(config: Config, name: str) -> str:
-    return _alias(config, name) or name
+def read_aliases(config: Config) -> dict[str, Group]:
+    """The groups that the file gives other names. Raises ``ConfigError`` for one that does not
+    exist."""
+    found = {}
+    for name in config.router.get("model_group_alias") or {}:
+        meant, key = _alias(config, name), ("router_settings", "model_group_alias", name)
+        if not isinstance(meant, str):
+            raise config.tree.error("must be the name of a group, or {model: group}", key)
+        found[name] = _group(config, meant, key)
+    return found
 
 
 def _alias(config: Config, name: str) -> str | None:
@@ -172,8 +190,8 @@ def _group(config: Config, name: str, key: KeyPath) -> Group:
     for spelled in (name, _alias(config, name), name.partition("/")[2]):
         if spelled and spelled in config.groups:
             return config.groups[spelled]
-    for pattern, group in config.groups.items():
-        if "*" in pattern and fnmatch.fnmatchcase(name, pattern):
+    for group in config.groups.values():
+        if any(name == member.listed for member in group.members):
             return group
     unknown = Unknown("group", name, config.groups)
     known = ", ".join(sorted(config.groups))

@@ -3,6 +3,7 @@ promise."""
 
 from __future__ import annotations
 
+from pytest_llmroute.routers.own.added import AddedConfig
 from pytest_llmroute.routers.own.config import NAME, OwnConfig, read
 
-__all__ = ("NAME", "OwnConfig", "read")
+__all__ = ("NAME", "AddedConfig", "OwnConfig", "read")

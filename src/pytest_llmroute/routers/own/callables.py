@@ -15,11 +15,27 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from pytest_llmroute.answers import hear, take
-from pytest_llmroute.routers import Question, Reply, listening
+from pytest_llmroute.routers import Entry, Question, Reply, listening
 
-__all__ = ("Callables", "Function", "Unusable", "awaited", "imported")
+__all__ = ("WAYS", "Callables", "Function", "Unusable", "awaited", "imported")
 
 Function: TypeAlias = Callable[..., Any]
+
+WAYS: Mapping[str, Entry] = {
+    "call": Entry(),
+    "stream": Entry(stream=True),
+    "text": Entry("text"),
+    "text-stream": Entry("text", stream=True),
+    "responses": Entry("responses"),
+    "responses-stream": Entry("responses", stream=True),
+    "messages": Entry("messages"),
+    "messages-stream": Entry("messages", stream=True),
+    "embed": Entry("embeddings"),
+}
+"""The way in that each function of a router serves, by its role. Whether it is asked on asyncio is the
+function's affair."""
+
+_ROLES = {(entry.api, entry.stream): role for role, entry in WAYS.items()}
 
 
 class Unusable(Exception):
@@ -32,7 +48,7 @@ class Unusable(Exception):
 
 
 class Callables:
-    """Functions that answer: one for whole answers, one for streams, one for embeddings."""
+    """Functions that answer, each one way in, by their roles."""
 
     def __init__(self, functions: Mapping[str, Function]) -> None:
         self._functions = functions
@@ -59,8 +75,8 @@ class Callables:
         # An option that the function does not take is an error of the call: left out, the function
         # would be asked the same and its caller would think otherwise.
         entry = question.entry
-        name = "embed" if entry.api == "embeddings" else "stream" if entry.stream else "call"
-        function, options = self._functions[name], dict(question.options)
+        role = _ROLES[entry.api, entry.stream]
+        function, options = self._functions[role], dict(question.options)
         if not question.past:
             return function(question.text, **options)
         if "history" in inspect.signature(function).parameters:

@@ -17,7 +17,15 @@ from llmroute_sim.simulator import Deployment
 from pytest_llmroute.errors import ConfigError
 from pytest_llmroute.promises import NotJudged, Promise
 from pytest_llmroute.routers import Entry, Router
-from pytest_llmroute.routers.own.callables import Callables, Function, Unusable, awaited, imported
+from pytest_llmroute.routers.own.added import AddedConfig, added
+from pytest_llmroute.routers.own.callables import (
+    WAYS,
+    Callables,
+    Function,
+    Unusable,
+    awaited,
+    imported,
+)
 from pytest_llmroute.routers.own.promises import promises_in
 from pytest_llmroute.routers.own.tables import Table, load
 from pytest_llmroute.routers.own.targets import Map
@@ -26,18 +34,12 @@ __all__ = ("NAME", "OwnConfig", "read")
 
 NAME = "llmroute.toml"
 
-_KEYS = ("format", "policy", "router", "hosts", "environment", "promise")
-_ROUTER_KEYS = ("kind", "call", "stream", "embed", "group")
+_KEYS = ("format", "policy", "router", "options", "hosts", "environment", "promise")
+_ROUTER_KEYS = ("kind", *WAYS, "group")
+_ANSWERING = ("call", "text", "responses", "messages")
 _HOST_KEYS = ("provider", "models", "place")
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-
-_ENTRIES: Mapping[str, Entry] = {
-    "call": Entry(),
-    "stream": Entry(stream=True),
-    "embed": Entry(api="embeddings"),
-}
-"""The way in that each function of a router serves."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class OwnConfig:
     """A router of the user's own, as ``llmroute.toml`` describes it.
 
     ``functions`` are the ``package.module:name`` strings by what they answer (``call``, ``stream``,
-    ``embed``). The module is imported only when the ways in have to be known, or the router is
-    opened.
+    ``messages``, ``embed``...). The module is imported only when the ways in have to be known, or the
+    router is opened.
     """
 
     kind: ClassVar[str] = "callable"
@@ -85,7 +87,7 @@ class OwnConfig:
         with self._imported() as functions:
             return tuple(
                 replace(entry, sync=not awaited(functions[role]))
-                for role, entry in _ENTRIES.items()
+                for role, entry in WAYS.items()
                 if role in functions
             )
 
@@ -106,7 +108,7 @@ class OwnConfig:
             yield found
 
 
-def read(path: Path) -> OwnConfig | None:
+def read(path: Path) -> OwnConfig | AddedConfig | None:
     """Read a file, None if it is not called ``llmroute.toml`` or describes no router. Raises
     ``ConfigError`` with the line of what is wrong."""
     if path.name != NAME:
@@ -114,12 +116,14 @@ def read(path: Path) -> OwnConfig | None:
     whole = load(path)
     if "router" not in whole.entry:
         return None
-    whole.check(NAME, _KEYS)
     version = whole.entry.get("format")
     if version != 1:
         said = "format is missing" if version is None else f"format {version!r} is not known"
         raise whole.error(f"{said} (write format = 1)", None if version is None else "format")
     router = whole.table("router")
+    if _kind(router) == AddedConfig.kind:
+        return added(whole)
+    whole.check(NAME, _KEYS)
     router.check("router", _ROUTER_KEYS)
     functions = _functions(router)
     group = router.text("group", "a name") or path.resolve().parent.name
@@ -132,20 +136,25 @@ def read(path: Path) -> OwnConfig | None:
     return OwnConfig(path, group, functions, promises, hosts, environment, lines)
 
 
-def _functions(router: Table) -> dict[str, str]:
+def _kind(router: Table) -> str:
     kind = router.text("kind", "a kind of router")
     if kind is None:
         raise router.error('kind is missing (write kind = "callable")')
-    if kind != OwnConfig.kind:
-        raise router.unknown(Unknown("kind of router", kind, (OwnConfig.kind,)), "kind")
+    known = (OwnConfig.kind, AddedConfig.kind)
+    if kind not in known:
+        raise router.unknown(Unknown("kind of router", kind, known), "kind")
+    return kind
+
+
+def _functions(router: Table) -> dict[str, str]:
     found = {}
-    for role in _ENTRIES:
+    for role in WAYS:
         name = router.text(role, "package.module:name")
         if name is not None:
             if not _FUNCTION.fullmatch(name):
                 raise router.error(f"{name!r} is not package.module:name", role)
             found[role] = name
-    if "call" not in found:
+    if found.keys().isdisjoint(_ANSWERING):
         raise router.error('call is missing (write call = "package.module:name")')
     return found
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeAlias
 
 from llmroute_sim.names import Unknown
 from pytest_llmroute.contracts import Contract, Target
 
 __all__ = ("Misfit", "field_names", "fill")
+
+_Reader: TypeAlias = Callable[[object, Callable[[str], Target]], object]
 
 _HIDDEN = frozenset({"group"})
 """Fields that the configuration as a whole fills in."""
@@ -92,13 +94,63 @@ def _money(value: object, _: object) -> Decimal:
     return amount
 
 
+def _fraction(value: object, _: object) -> float:
+    if type(value) not in (int, float) or not 0 <= float(value) <= 1:  # type: ignore[arg-type]  # type() narrows for us, not for mypy
+        raise TypeError
+    return float(value)  # type: ignore[arg-type]  # the same
+
+
+def _chance(value: object, _: object) -> float:
+    if type(value) is not float or not 0 < value < 1:
+        raise TypeError
+    return value
+
+
+def _shares(value: object, target: Callable[[str], Target]) -> tuple[tuple[Target, float], ...]:
+    table = _table(value)
+    return tuple((target(place), _seconds(share, target)) for place, share in table.items())
+
+
+def _prices(value: object, target: Callable[[str], Target]) -> tuple[tuple[Target, Decimal], ...]:
+    return tuple((target(place), _price(price)) for place, price in _table(value).items())
+
+
+def _price(value: object) -> Decimal:
+    if not isinstance(value, str) or not (amount := Decimal(value)).is_finite() or amount < 0:
+        raise TypeError
+    return amount
+
+
+def _carriers(
+    value: object, target: Callable[[str], Target]
+) -> tuple[tuple[str, tuple[Target, ...]], ...]:
+    return tuple((tag, _places(listed, target)) for tag, listed in _table(value).items())
+
+
+def _counts(value: object, _: object) -> tuple[tuple[str, int], ...]:
+    return tuple((name, _count(number, _)) for name, number in _table(value).items())
+
+
+def _table(value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping) or not value:
+        raise TypeError
+    return value
+
+
+def _one_of(*names: str) -> _Reader:
+    def read(value: object, _: object) -> str:
+        if value not in names:
+            raise TypeError
+        return str(value)
+
+    return read
+
+
 def _words(value: object, _: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         raise TypeError
     return tuple(value)
 
-
-_Reader = Callable[[object, Callable[[str], Target]], object]
 
 _KINDS: Mapping[str, tuple[str, _Reader]] = {
     "Target": ("a place ('openai/gpt-4o')", _place),
@@ -109,5 +161,22 @@ _KINDS: Mapping[str, tuple[str, _Reader]] = {
     "float | None": ("seconds above 0 (60)", _seconds),
     "Decimal": ("an amount of USD above 0, as a string ('0.50')", _money),
     "tuple[str, ...]": ("a list of strings", _words),
+    "Share": ("a part of the whole, from 0 to 1 (0.5)", _fraction),
+    "Chance": ("a probability above 0 and below 1 (1e-6)", _chance),
+    "Unit": ("'requests' or 'tokens'", _one_of("requests", "tokens")),
+    "Scope": ("'requests' or 'in-flight'", _one_of("requests", "in-flight")),
+    "tuple[tuple[Target, float], ...]": (
+        "a table of places with their shares, above 0 ({ 'openai/gpt-4o' = 9, ... })",
+        _shares,
+    ),
+    "tuple[tuple[Target, Decimal], ...]": (
+        "a table of places with their prices, as strings ({ 'openai/gpt-4o' = '10', ... })",
+        _prices,
+    ),
+    "tuple[tuple[str, tuple[Target, ...]], ...]": (
+        "a table of tags, each with its places ({ paid = ['openai/gpt-4o'], ... })",
+        _carriers,
+    ),
+    "tuple[tuple[str, int], ...]": ("a table of names and counts ({ timeout = 2 })", _counts),
 }
 """What the types of fields are called, and how a value becomes one."""

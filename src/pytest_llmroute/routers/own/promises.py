@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from llmroute_sim.names import Unknown
 from pytest_llmroute.contracts import Contract, Target, contracts
 from pytest_llmroute.contracts.retry import Hint, Hopeless
 from pytest_llmroute.contracts.stream import OneVoice, Whole
 from pytest_llmroute.promises import Because, Promise, retargeted
+from pytest_llmroute.routers import APIS
 from pytest_llmroute.routers.own.fields import Misfit, field_names, fill
 from pytest_llmroute.routers.own.stage import distinct, named, numbers_of, roles
 from pytest_llmroute.routers.own.tables import Table
@@ -18,16 +20,19 @@ from pytest_llmroute.routers.own.targets import Map
 
 __all__ = ("promises_in",)
 
-_KEYS = ("contract", "text", "at", "entries", "avoid")
-_ENTRIES = ("chat", "embeddings")
+_KEYS = ("contract", "text", "at", "entries", "avoid", "options")
 _Deployment: TypeAlias = tuple[str, str | None, str | None]
 
 
-def promises_in(whole: Table, world: Map, group: str) -> tuple[Promise, ...]:
-    """The promises of a file, and the good practice that applies to what it names. Raises
-    ``ConfigError``."""
-    tables = whole.tables("promise")
-    read = [(table, *_contract(table, world, group)) for table in tables]
+def promises_in(
+    whole: Table, world: Map, group: str, groups: Collection[str] = ()
+) -> tuple[Promise, ...]:
+    """The promises of a file, and the good practice that applies to what it names. ``group`` is what
+    they are about that name none of the ``groups``. Raises ``ConfigError``."""
+    tables, options = whole.tables("promise"), whole.table("options").entry
+    about = {table.at: _group(table, group, groups) for table in tables}
+    keys = (*_KEYS, "group") if groups else _KEYS
+    read = [(table, *_contract(table, world, about[table.at], keys)) for table in tables]
     targets = _apart(target for _, contract, acted in read for target in (*named(contract), *acted))
     order = distinct(targets.values())
     written = [
@@ -37,14 +42,26 @@ def promises_in(whole: Table, world: Map, group: str) -> tuple[Promise, ...]:
             acted,
             order,
             world,
-            group,
+            about[table.at],
+            options,
         )
         for table, contract, acted in read
     ]
-    return (*written, *_practice(whole, order, group))
+    practice = _practice(whole, order, group)
+    return (*written, *(replace(promise, options=options) for promise in practice))
 
 
-def _contract(table: Table, world: Map, group: str) -> tuple[Contract, tuple[Target, ...]]:
+def _group(table: Table, usual: str, groups: Collection[str]) -> str:
+    """The group that a promise is about."""
+    group = table.text("group", "a name") or usual
+    if groups and group not in groups:
+        raise table.unknown(Unknown("group", group, groups), "group")
+    return group
+
+
+def _contract(
+    table: Table, world: Map, group: str, keys: Collection[str]
+) -> tuple[Contract, tuple[Target, ...]]:
     """The contract of a table, and where scenarios are to act, if it says so."""
     name = table.text("contract", "the name of a contract")
     if name is None:
@@ -52,7 +69,7 @@ def _contract(table: Table, world: Map, group: str) -> tuple[Contract, tuple[Tar
     kind = contracts().get(name)
     if kind is None:
         raise table.unknown(Unknown("contract", name, contracts()), "contract")
-    table.check(name, (*_KEYS, *field_names(kind)))
+    table.check(name, (*keys, *field_names(kind)))
     at = table.entry.get("at", [])
     key: str | None = "at"
     try:
@@ -79,13 +96,14 @@ def _promise(
     order: tuple[Target, ...],
     world: Map,
     group: str,
+    options: Mapping[str, Any],
 ) -> Promise:
     entries = table.texts("entries", "ways in ('chat', 'chat-async-stream')")
     for entry in entries:
-        if entry.partition("-")[0] not in _ENTRIES:
-            raise table.error(
-                f"{entry!r} is not a way in (chat, embeddings, chat-async...)", "entries"
-            )
+        if entry.partition("-")[0] not in APIS:
+            apis = ", ".join(APIS)
+            raise table.error(f"{entry!r} is not a way in ({apis}, chat-async...)", "entries")
+    options = {**options, **table.table("options").entry}
     avoid = table.table("avoid").entry
     if not all(isinstance(reason, str) for reason in avoid.values()):
         raise table.error("give each scenario that is not to be played a reason", "avoid")
@@ -93,12 +111,13 @@ def _promise(
     return Promise(
         contract,
         because,
-        table.text("text", "a sentence") or _said(contract),
+        table.text("text", "a sentence") or f"{_said(contract)}{_asked(options)}",
         group,
         entries,
         roles(contract, acted, order),
         numbers_of(contract, order, world),
         avoid,
+        options,
     )
 
 
@@ -132,6 +151,14 @@ def _said(contract: Contract) -> str:
                 said.append(f"{field.name} {name}")
             case (Target(), *_) as listed:
                 said.append(f"{field.name} {', then '.join(one.name for one in listed)}")
+            case ((Target(), _), *_) as pairs:
+                said.append(
+                    f"{field.name} {', '.join(f'{one.name} {part}' for one, part in pairs)}"
+                )
+            case ((str(), (Target(), *_)), *_) as lists:
+                said += [
+                    f"{name}: {', '.join(one.name for one in listed)}" for name, listed in lists
+                ]
             case value if field.name not in ("group", "unless") and value is not None:
                 said.append(
                     f"{field.name} {value:g}"
@@ -140,6 +167,12 @@ def _said(contract: Contract) -> str:
                 )
     about = type(contract).about
     return f"{about} ({'; '.join(said)})" if said else about
+
+
+def _asked(options: Mapping[str, Any]) -> str:
+    """What every request carries, as a promise's text says it."""
+    said = (f"{name} = {json.dumps(value, default=str)}" for name, value in options.items())
+    return f", asked with {', '.join(said)}" if options else ""
 
 
 # -- good practice

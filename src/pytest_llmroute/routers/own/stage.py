@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from contextlib import suppress
 from decimal import Decimal
 
 from pytest_llmroute.contracts import Contract, Target
+from pytest_llmroute.contracts.balance import Rate, Room, Split, calls_to_tell
+from pytest_llmroute.promises import retargeted
 from pytest_llmroute.routers.own.targets import Map, places
 
 __all__ = ("distinct", "named", "numbers_of", "roles")
@@ -23,6 +25,10 @@ _NUMBERS: Mapping[str, Mapping[str, str]] = {
     "cache.hit": {"ttl": "ttl"},
     "cache.expires": {"ttl": "ttl"},
     "health.cooldown": {"seconds": "cooldown", "failures": "fails"},
+    "balance.in-flight": {"limit": "parallel"},
+    "latency.first-token": {"seconds": "patience"},
+    "latency.attempt": {"seconds": "timeout"},
+    "latency.answer": {"seconds": "timeout"},
 }
 """The figures that scenarios refer to, by the fields that hold them."""
 
@@ -30,14 +36,13 @@ _NUMBERS: Mapping[str, Mapping[str, str]] = {
 def named(contract: Contract) -> tuple[Target, ...]:
     """The targets that a contract names, in order."""
     found: list[Target] = []
-    for field in fields(contract):  # type: ignore[arg-type]  # every contract is a dataclass
-        value = getattr(contract, field.name)
-        found += [
-            one
-            for one in (value if isinstance(value, tuple) else (value,))
-            if isinstance(one, Target)
-        ]
-    return tuple(found)
+
+    def note(target: Target) -> Target:
+        found.append(target)
+        return target
+
+    retargeted(contract, note)
+    return tuple(dict.fromkeys(found))
 
 
 def distinct(targets: Iterable[Target]) -> tuple[Target, ...]:
@@ -71,7 +76,7 @@ def roles(
         target = order[:1]
     elif family == "budget":
         target = own
-    elif family == "fallback":
+    elif family in ("fallback", "balance"):
         target = own[:1]
     else:
         before = [one for one in order if not _overlap(one, own[0])]
@@ -96,6 +101,17 @@ def numbers_of(contract: Contract, order: tuple[Target, ...], world: Map) -> dic
         for name, number in _NUMBERS.get(contract.id, {}).items()
         if (value := getattr(contract, name)) is not None
     }
+    match contract:
+        case Rate(limit=most, unit="tokens"):
+            numbers["tpm"] = float(most)
+        case Rate(limit=most) | Room(limit=most, unit="requests"):
+            numbers["rpm"] = float(most)
+        case Room(limit=most):
+            numbers["parallel"] = float(most)
+        case Split(shares=shares, alarm=alarm):
+            # Where they are too much alike to be told from even ones, no load is enough.
+            with suppress(ValueError):
+                numbers["load"] = calls_to_tell(tuple(share for _, share in shares), alarm)
     limit = getattr(contract, "limit", None)
     if isinstance(limit, Decimal):
         numbers |= _bills(limit, (*named(contract), *order), named(contract), world)

@@ -20,17 +20,17 @@ from pytest_llmroute.run import Choice
 from pytest_llmroute.standing import Standing, Terms
 from pytest_llmroute.verdicts import Outcome
 
-__all__ = ("Rules", "Ruling")
+__all__ = ("Fate", "Rules")
 
-Fate: TypeAlias = Literal["passed", "failed", "skipped"]
+End: TypeAlias = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class Fate:
     """What becomes of a case, and why. What broke has a drawing, and a test that would have caught
     it. ``accepted`` is why a failure is expected, if the baseline says so."""
 
-    fate: Fate
+    end: End
     outcome: Outcome
     text: str = ""
     timeline: str = ""
@@ -67,9 +67,9 @@ class Rules:
         self.told.update(stale.entry for stale in new)
         return [stale.remark for stale in new]
 
-    def ruled(
+    def fate(
         self, case: Case, siblings: Sequence[Case], page: Page, again: Iterable[str] = ()
-    ) -> Ruling:
+    ) -> Fate:
         """Play a case and say what becomes of it. ``siblings`` are all cases of its promise, in their
         order, ``again`` commands that show it again."""
         whole, found = self._found(case)
@@ -80,17 +80,17 @@ class Rules:
             case "broken":
                 told = failure.broken(whole, found, page, again)
                 said = (begun + told.text, told.timeline, told.test)
-                return Ruling("failed", "broken", *said, accepted)
+                return Fate("failed", "broken", *said, accepted)
             case "untested":
                 if entry is None and (why := self._excused(case, siblings, found)):
-                    return Ruling("skipped", "untested", why)
+                    return Fate("skipped", "untested", why)
                 advice = f"To let it pass: llmroute_allow_untested = {case.promise.contract.id}"
                 text = begun + failure.untested(found, page, advice)
-                return Ruling("failed", "untested", text, accepted=accepted)
+                return Fate("failed", "untested", text, accepted=accepted)
             case "kept":
                 if outlived := self._outlived(case, siblings):
-                    return Ruling("failed", "kept", outlived)
-                return Ruling("passed", "kept")
+                    return Fate("failed", "kept", outlived)
+                return Fate("passed", "kept")
 
     def _found(self, case: Case) -> tuple[Sheet, Finding]:
         whole = cases.found(case.config, [case], self.player)

@@ -1,0 +1,142 @@
+# Which ways in are played in which scenarios, and with which options.
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from llmroute_sim.scenario import load
+from pytest_llmroute.contracts import Target
+from pytest_llmroute.contracts.fallback import Answers
+from pytest_llmroute.contracts.stream import Whole
+from pytest_llmroute.promises import Because, Promise
+from pytest_llmroute.routers import Entry
+from pytest_llmroute.run import Choice, trials
+
+WORDS = tuple(
+    Entry(api, sync, stream)
+    for api in ("chat", "responses", "messages")
+    for sync in (True, False)
+    for stream in (False, True)
+    if not (sync and api == "messages")
+)
+CHATS, OTHERS = WORDS[:4], WORDS[4:]
+ANSWERS = Answers((Target("one", (("one.example", None, None),)),))
+
+
+@dataclass(frozen=True)
+class Config:
+    promises: tuple[Promise, ...]
+    ways: tuple[Entry, ...] = WORDS
+
+    kind: ClassVar[str] = "made up"
+    path: ClassVar[Path] = Path("somewhere/config.toml")
+    not_judged: ClassVar[tuple[()]] = ()
+    deployments: ClassVar[tuple[()]] = ()
+    environment: ClassVar[dict[str, str]] = field(default={})  # type: ignore[misc]  # never filled
+    keys: ClassVar[frozenset[str]] = frozenset()
+
+    def entries(self, group: str) -> tuple[Entry, ...]:
+        return self.ways
+
+    def open(self) -> Any:
+        raise AssertionError("nothing is played here")
+
+
+def promise(contract=ANSWERS, **more) -> Promise:
+    because = Because("user", "config.toml", 1, ("promise",))
+    return Promise(contract, because, "it answers", "group", **more)
+
+
+def scenario(name: str, text: str = ""):
+    return load(name, f'tests = ["fallback.answers", "stream.whole"]\n{text}')
+
+
+def played(*promises: Promise, scenarios=("first", "second"), full=False, text="", ways=WORDS):
+    own = tuple(scenario(name, text) for name in scenarios)
+    found, untried = trials(Config(promises, ways), Choice(own=own, full=full))
+    assert not untried
+    return [
+        (trial.cell.scenario.name, str(trial.cell.entry))
+        for trial in found
+        if trial.cell.scenario.name in scenarios
+    ]
+
+
+def test_every_way_of_a_groups_own_api_is_played_in_every_scenario():
+    cells = played(promise())
+    for name in ("first", "second"):
+        assert {way for scene, way in cells if scene == name} >= set(map(str, CHATS))
+
+
+def test_each_other_api_is_played_once_streamed_and_once_not_on_asyncio():
+    cells = played(promise())
+    assert [cell for cell in cells if not cell[1].startswith("chat")] == [
+        ("first", "responses-async"), ("first", "responses-async-stream"),
+        ("first", "messages-async"), ("first", "messages-async-stream"),
+    ]  # fmt: skip
+
+
+def test_what_only_blocks_is_played_blocking():
+    ways = (*CHATS, Entry("responses", sync=True))
+    assert ("first", "responses-sync") in played(promise(), ways=ways)
+
+
+def test_everything_is_played_when_everything_is_asked_for():
+    cells = played(promise(), full=True)
+    assert len(cells) == 2 * len(WORDS)
+
+
+def test_a_cell_that_is_planned_anyway_tries_further_promises():
+    only_second = promise(Whole(), avoid={"first": "it cannot"})
+    cells = played(only_second, promise())
+    others = [cell for cell in cells if not cell[1].startswith("chat")]
+    assert {scene for scene, _ in others} == {"second"}
+    assert len(others) == 4
+
+
+def test_a_promise_about_one_other_api_is_tried_in_every_scenario():
+    cells = played(promise(entries=("responses",)))
+    assert len(cells) == 2 * 4
+    assert {way.partition("-")[0] for _, way in cells} == {"responses"}
+
+
+def test_a_promise_about_several_other_apis_tries_each_once():
+    cells = played(promise(entries=("responses-async", "messages-async")))
+    assert cells == [("first", "responses-async"), ("first", "messages-async")]
+
+
+def test_a_scenario_for_one_way_is_played_through_the_first():
+    assert played(promise(), scenarios=("long",), text="one-way = true\n") == [
+        ("long", "chat-sync"),
+    ]  # fmt: skip
+
+
+def test_a_scenario_that_names_its_ways_is_played_through_no_other():
+    cells = played(promise(), scenarios=("some",), text='entries = ["responses"]\n')
+    assert {way.partition("-")[0] for _, way in cells} == {"responses"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "carried"),
+    [
+        ("", [{"num_retries": 0}]),
+        ("[[ask]]\noptions = { temperature = 1 }\n", [{"num_retries": 0, "temperature": 1}]),
+        ("[[ask]]\noptions = { num_retries = 3 }\n[[ask]]\n", [{"num_retries": 3}, {"num_retries": 0}]),
+    ],
+)  # fmt: skip
+def test_requests_carry_the_options_of_a_promise_beneath_the_scenarios_own(lines, carried):
+    own = (scenario("asked", lines),)
+    config = Config((promise(options={"num_retries": 0}),))
+    found, _ = trials(config, Choice(own=own))
+    for trial in found:
+        assert [dict(ask.options) for ask in trial.cell.scenario.asks] == carried
+
+
+def test_promises_with_other_options_are_played_apart():
+    config = Config((promise(), promise(options={"num_retries": 0})), CHATS[:1])
+    found, _ = trials(config, Choice(own=(scenario("asked"),)))
+    assert [len(trial.promises) for trial in found] == [1, 1]
