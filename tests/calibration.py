@@ -118,6 +118,7 @@ def interpreter(release: str, folder: Path) -> Path:
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if uv is None:
         raise FileNotFoundError("uv is not installed")
+    folder.mkdir(parents=True, exist_ok=True)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     python = str(place / "bin" / "python")
     install = [uv, "pip", "install", "--quiet", "--python", python]

@@ -41,6 +41,9 @@ class Step:
     prompt: str = "p"
     head: float | None = None
     faults: tuple[str, ...] | None = None
+    features: tuple[str, ...] = ()
+    operation: str = "chat"
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Told:
     tied: bool = True
     entry: str = "chat"
     canned: bool = False
+    features: tuple[str, ...] = ()
+    options: dict[str, object] = field(default_factory=dict)
+    model: str | None = None
+    dimension: int | None = None
+    raised: Failure = field(default_factory=lambda: Failure(("ProviderError",)))
 
 
 def call(outcome: str, *steps: Step | tuple[str, str], **about: object) -> Told:
@@ -82,6 +90,8 @@ class Teller:
             told.request or f"r{number}", told.question or f"q{number}",
             outcome=told.outcome,  # type: ignore[arg-type]  # the literals of Call
             finish=told.finish if told.outcome == "answered" else None,
+            features=told.features, options=dict(told.options), model=told.model,
+            dimension=told.dimension,
         )  # fmt: skip
         self.history.calls.append(call)
         now = began
@@ -92,7 +102,7 @@ class Teller:
             now = max(now, attempt.ended or now)
         call.ended = now if told.took is None else began + told.took
         if told.outcome == "failed":
-            call.failure = Failure(("ProviderError",))
+            call.failure = told.raised
         spoke = [attempt.id for attempt in made if attempt.marks and attempt.first_token]
         sources = spoke[-1:] if told.words is None else told.words
         by_id = {attempt.id: attempt for attempt in self.history.attempts}
@@ -118,13 +128,15 @@ class Teller:
         attempt = Attempt(
             f"a{number}", call.id if told.tied else None, ordinal, began, step.place, step.place,
             host, "a0" if step.via else None, None, None if hidden else model,
-            None if hidden else key, None if hidden else "chat", streamed, step.prompt,
+            None if hidden else key, None if hidden else step.operation, streamed,
+            None if hidden else step.prompt,
             ended=began + took, status=status, outcome=step.outcome, error=step.error,
             faults=faults, retry_after=step.hint, head=head,
             first_token=head if speaks else None, last=head if speaks else None,
             spent=Decimal(step.spent), marks=(f"a{number}-one", f"a{number}-two"),
             complete=step.outcome == "200",
             left=step.outcome.endswith(("left", "silence", "stall")),
+            features=step.features, tokens_in=step.tokens,
         )  # fmt: skip
         self.history.attempts.append(attempt)
         return attempt

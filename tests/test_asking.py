@@ -93,6 +93,15 @@ def test_a_call_of_an_sdk_says_what_it_asked_for(world: World):
     assert call.features == world.history.attempts[0].features
 
 
+def test_a_request_may_be_one_table_or_the_body_of_an_http_client(world: World):
+    body = {"model": "gpt-4o", "messages": SAID, "tools": [TOOL], "num_retries": 2}
+    world.ask(lambda request: "hello", body)
+    headers = {"authorization": f"Bearer {KEY}"}
+    world.ask(httpx.post, "https://api.openai.com/v1/chat/completions", json=body, headers=headers)
+    for call in world.history.calls:
+        assert (call.features, call.options) == (("tools",), {"num_retries": 2})
+
+
 def test_an_api_is_not_asked_with_options_that_it_lacks():
     options = {"tools": [TOOL], "max_tokens": 3, "stop": ["x"], "num_retries": 1, "tenant": "a"}
     assert sayable("chat", options, stream=False) == options

@@ -180,6 +180,14 @@ def test_a_name_that_does_not_exist_gets_the_nearest_that_does(option, name, nea
         ('[[ask]]\ntimes = "many"\n', "ask[0].times = 'many' is not a whole number"),
         ("incident = 3\n", "incident is not a list of tables"),
         ("tests = 3\n", "tests = 3 is not a list of strings"),
+        (
+            "[[ask]]\ntimes = 1000000\n",
+            "ask[0]: times = 1000000, together = 1 are 1000000 calls; at most",
+        ),
+        (
+            '[[incident]]\nfault = "tls-failure"\nat = "openai"\n',
+            "incident[0].fault: tls-failure at openai cannot be performed here: in memory no TLS",
+        ),
         ('[[incident]]\nfault = "outage"\nat = [["openai"]]\n', "incident[0].at"),
     ],
 )
@@ -189,6 +197,21 @@ def test_what_is_wrong_in_a_scenario_of_ones_own_is_named(text, message, played)
     assert said.startswith("llmroute: mine.toml: ")
     assert message in said
     assert not played
+
+
+@pytest.mark.parametrize("command", [("run", "app", "--scenario"), ("serve",)])
+def test_a_scenario_that_is_no_text_is_an_error(command):
+    project(Path("app"))
+    Path("mine.toml").write_bytes(b"\xff\xfe")
+    said = refused(*command, "mine.toml")
+    assert "mine.toml" in said
+    assert "not UTF-8 text" in said
+
+
+def test_a_file_of_ones_own_without_a_router_says_what_is_missing():
+    written("llmroute.toml", "format = 1\n[routers]\n")
+    said = refused("run", "llmroute.toml")
+    assert said == "llmroute: llmroute.toml: describes no router: [router] is missing"
 
 
 def test_a_scenario_file_that_does_not_exist_is_an_error():
@@ -306,6 +329,10 @@ def edited(*path, value):
         (edited("verdicts", 0, "cell", value="x"), "no cell 'x'"),
         (edited("cells", 0, "attempts", 1, "started", value="soon"), "attempts[1].started"),
         (edited("cells", 0, "attempts", 1, "spent", value="much"), "attempts[1].spent"),
+        (edited("cells", 0, "attempts", 1, "spent", value="1e9999"), "attempts[1].spent: '1e9999' is no amount"),
+        (edited("cells", 0, "attempts", 1, "started", value=-1e308), "attempts[1].started: -1e+308 is no number"),
+        (edited("cells", 0, "attempts", 1, "started", value=float("nan")), "attempts[1].started: nan is no number"),
+        (edited("cells", 0, "attempts", 1, "tokens_in", value=10**400), "attempts[1].tokens_in: 1000"),
         (edited("cells", 0, "calls", value=3), "calls"),
         (edited("cells", 0, "seed", value="x"), "cells[0].seed"),
         (edited("verdicts", 0, "promise", value=["x"]), "verdicts[0].promise"),

@@ -22,6 +22,7 @@ from pytest_llmroute.contracts import (
 )
 from pytest_llmroute.contracts import cache as caching
 
+from .asked_cases import MINE
 from .stories import CHAIN, A, B, Step, Told, call, story
 
 ALL: tuple[Contract, ...] = (
@@ -60,6 +61,7 @@ ALL: tuple[Contract, ...] = (
     latency.FirstToken(5),
     latency.AnswerWithin(20),
     latency.AttemptWithin(5),
+    *MINE,
 )
 
 OUTCOMES = (
@@ -88,6 +90,10 @@ calls = st.builds(
     finish=st.sampled_from(("stop", None, "length")),
     words=st.sampled_from((None, None, None, ("a1",), ("a2", "a3"))),
     tied=st.sampled_from((True,) * 9 + (False,)),
+    features=st.sampled_from(((), (), ("tools",), ("json", "schema"))),
+    options=st.sampled_from(({}, {}, {"disable_fallbacks": True}, {"num_retries": 0})),
+    model=st.sampled_from((None, "model-a", "model-b")),
+    dimension=st.sampled_from((None, 256, 512)),
 )
 
 

@@ -8,6 +8,7 @@ from llmroute_sim.history import History
 from pytest_llmroute.contracts import Contract, budget, contracts, fallback, health, retry, stream
 from pytest_llmroute.contracts import cache as caching
 
+from .asked_cases import ALLOWANCES, ASKED, ERRORS, ROTATION
 from .balance_cases import BALANCE, LATENCY, TOLD_COSTS
 from .stories import CHAIN, MINI, SHARED, A, B, Step, call, story, verdict
 
@@ -581,7 +582,10 @@ HEALTH: dict[str, Case] = {
     "no failure, no cooldown": (rest, "nothing", story(*[call("answered", ("A", "200"))] * 9)),
 }  # fmt: skip
 
-CASES = FALLBACK | RETRY | STREAM | BUDGET | CACHE | HEALTH | BALANCE | LATENCY | TOLD_COSTS
+CASES = (
+    FALLBACK | RETRY | STREAM | BUDGET | CACHE | HEALTH | BALANCE | LATENCY | TOLD_COSTS
+    | ASKED | ALLOWANCES | ROTATION | ERRORS
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("claim", CASES)

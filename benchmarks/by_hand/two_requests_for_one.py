@@ -1,4 +1,4 @@
-"""On asyncio one attempt at Anthropic reaches the provider twice when the connection is reset.
+"""On asyncio one attempt reaches Anthropic, or a self-hosted model, twice when the connection is reset.
 
 ``num_retries`` is 0, so the page promises one attempt and no other retry loop below the router's.
 """
@@ -14,32 +14,37 @@ def reset(request: Request):
     yield RESET
 
 
+MODELS = ("openai/gpt-4o", "anthropic/claude-sonnet-4-6", "hosted_vllm/llama-3")
+
+
 def main() -> None:
     import litellm
 
     counts = {}
     ask = [{"role": "user", "content": "Hello."}]
-    for retries in (0, 2):
-        for way in ("completion", "acompletion"):
+    for model in MODELS:
+        for retries, way in ((0, "completion"), (0, "acompletion"), (2, "acompletion")):
             with Provider(reset) as provider:
+                one = deployment("group", model, provider)
+                if model.startswith("hosted_vllm/"):
+                    one["litellm_params"]["api_base"] = provider.url + "/v1"
                 router = litellm.Router(
-                    model_list=[deployment("claude", "anthropic/claude-sonnet-4-6", provider)],
-                    num_retries=retries,
-                    disable_cooldowns=True,
+                    model_list=[one], num_retries=retries, disable_cooldowns=True
                 )
                 try:
                     if way == "completion":
-                        router.completion("claude", ask)
+                        router.completion("group", ask)
                     else:
-                        asyncio.run(router.acompletion("claude", ask))
+                        asyncio.run(router.acompletion("group", ask))
                 except Exception as error:
                     said = type(error).__name__
-                counts[retries, way] = len(provider.requests)
-                print(f"num_retries {retries}, {way:12} {said}, {len(provider.requests)} requests")
+                found = counts[model, retries, way] = len(provider.requests)
+                print(f"{model:28} num_retries {retries}, {way:12} {said}, {found} requests")
+    twice = [model for model in MODELS if counts[model, 0, "acompletion"] == 2]
     concluded(
-        still=counts[0, "completion"] == 1
-        and counts[0, "acompletion"] == 2
-        and counts[2, "acompletion"] == 2 * counts[2, "completion"]
+        still=twice == list(MODELS[1:])
+        and all(counts[model, 0, "completion"] == 1 for model in MODELS)
+        and all(counts[model, 2, "acompletion"] == 6 for model in twice)
     )
 
 

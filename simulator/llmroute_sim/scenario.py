@@ -151,6 +151,11 @@ class Template:
         return str(self.entry.get("source", ""))
 
     @property
+    def entries(self) -> tuple[str, ...]:
+        """The ways in, by their API, through which it makes sense."""
+        return tuple(self.entry.get("entries", ENTRIES))
+
+    @property
     def needs(self) -> frozenset[str]:
         """The roles and numbers that have to be filled in."""
         return frozenset(_names(self.entry))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_llmroute.plugin import said_in_ini
+
 __all__ = ("beside_ini", "check", "covered", "given", "ignored", "named")
 
 _WILD = frozenset("*?[")
@@ -45,24 +47,29 @@ def _wrong(
     return pytest.UsageError(f"{_where(config)}{option}: {_short(config, path)!r} {what}{hint}")
 
 
-_OPTIONS = (
-    "llmroute_allow_untested", "llmroute_baseline", "llmroute_configs", "llmroute_policy",
-    "llmroute_scenarios", "llmroute_seed",
-)  # fmt: skip
+_OPTIONS = {
+    "llmroute_allow_untested": "contracts",
+    "llmroute_baseline": "a file",
+    "llmroute_configs": "files, folders and globs",
+    "llmroute_policy": "true or false",
+    "llmroute_scenarios": "files and folders",
+    "llmroute_seed": "a whole number",
+}
+"""The options of the ini file, and what each may be."""
 
 
 def check(config: pytest.Config) -> None:
     """Raises ``UsageError`` for what the ini file says and cannot mean, or names and there is not."""
     from llmroute_sim.names import Unknown
 
-    for name in config.inicfg:
+    for name in said_in_ini(config):
         if name.startswith("llmroute") and name not in _OPTIONS:
             raise pytest.UsageError(f"{_where(config)}{Unknown('option', name, _OPTIONS)}")
-    for name in _OPTIONS:
+    for name, wanted in _OPTIONS.items():
         try:
             config.getini(name)
         except (ValueError, TypeError, pytest.UsageError) as error:
-            raise pytest.UsageError(f"{_where(config)}{name}: {error}") from error
+            raise pytest.UsageError(f"{_where(config)}{name}: not {wanted}: {error}") from error
     named(config, "llmroute_configs")
     allowed = set(config.getini("llmroute_allow_untested")) - {"*"}
     if allowed:

@@ -186,14 +186,17 @@ def seen_in(
     of the whole request, what is wanted besides words, and what a router is told to do."""
     model = kwargs.get("model")
     texts = [text for value in (args, kwargs) for text in _texts(value)]
+    # Some are given the request as one table, and HTTP clients its body.
+    tables = [table for table in (*args, kwargs.get("json"), kwargs) if isinstance(table, Mapping)]
+    request = {str(key): value for table in tables for key, value in table.items()}
     name = getattr(app, "__name__", None) or type(app).__name__
     return {
         "entry": name,
         "group": model if isinstance(model, str) else name,
         "question": digest(texts),
         "request": digest([repr(args), sorted((key, repr(kwargs[key])) for key in kwargs)]),
-        "features": features(kwargs),
-        "options": routing(kwargs),
+        "features": features(request),
+        "options": routing(request),
     }
 
 

@@ -73,7 +73,7 @@ def find(paths: Iterable[Path]) -> Found:
             config = read(path)
             if config is None:
                 message = (
-                    f"{OWN} describes no router: [router] is missing"
+                    "describes no router: [router] is missing"
                     if path.name == OWN
                     else "not a routing configuration of a known kind (a LiteLLM config.yaml has a "
                     f"model_list; a router of your own is described in {OWN})"

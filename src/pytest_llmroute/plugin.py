@@ -82,7 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.stash[_CLOSING] = _Closing()
     config.pluginmanager.register(config.stash[_CLOSING], "llmroute-closing")
-    told = (*config.inicfg, *(config.getoption("override_ini") or ()))
+    told = (*said_in_ini(config), *(config.getoption("override_ini") or ()))
     if any(name.startswith("llmroute") for name in told):
         from pytest_llmroute.arguments import check
 
@@ -213,6 +213,12 @@ def page_of(config: pytest.Config) -> tuple[int, bool]:
     shown = config.pluginmanager.has_plugin("terminalreporter")
     width = config.get_terminal_writer().fullwidth if shown else 80
     return width, "utf" not in encoding.lower()
+
+
+def said_in_ini(config: pytest.Config) -> tuple[str, ...]:
+    """The names of all options that the ini file gives, known or not."""
+    # pytest 9 warns of the name that it had before, and has no other way to ask.
+    return tuple(vars(config).get("_inicfg") or config.inicfg)
 
 
 def run_seed(config: pytest.Config) -> int:

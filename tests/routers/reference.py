@@ -37,7 +37,6 @@ from .knobs import Knobs
 from .picking import Picking
 from .upstreams import MISTRAL, Group, Upstream, alone
 
-
 _KINDS = {408: "timeout", 500: "internal", 503: "unavailable"}
 
 

@@ -189,7 +189,8 @@ class Rate:
 class Room:
     """While one of the targets has room and has not failed, no caller is refused: no call fails
     without having asked anybody. Each has room for ``limit`` requests in ``window`` seconds, or for
-    as many in flight. Kept where a call was answered while another target was full."""
+    as many in flight; nothing else than this limit may keep a call off. Kept where a call was answered
+    while another target was full."""
 
     id: ClassVar[str] = "balance.room"
     about: ClassVar[str] = "while a sibling has room nobody is refused"

@@ -15,6 +15,10 @@ from typing import Any, Literal, Union
 __all__ = ("plain", "typed")
 
 
+_MOST = 1 << 64
+"""What a number is at most, which a file may hold: seeds and digests have so many bits."""
+
+
 def plain(value: object) -> Any:
     """A form that JSON can hold."""
     match value:
@@ -112,18 +116,27 @@ def _mapping(kinds: tuple[Any, ...], value: Any, where: str) -> dict[str, Any]:
 
 def _scalar(kind: Any, value: Any, where: str) -> Any:
     if kind is Decimal and isinstance(value, str):
-        try:
-            return Decimal(value)
-        except InvalidOperation:
-            raise ValueError(f"{where}: {value!r} is not an amount") from None
+        return _amount(value, where)
     if kind is float and value in ("inf", "-inf"):
         return float(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind in (float, int) and type(value) in (float, int) and not abs(value) <= _MOST:
+        raise ValueError(f"{where}: {value!r:.60} is no number that can be meant")
+    if kind is float and type(value) is int:
         return value
     if isinstance(kind, type) and type(value) is kind:
         return value
     name = kind.__name__ if isinstance(kind, type) else str(kind)
     raise ValueError(f"{where}: {_named(value)}, not of type {name}")
+
+
+def _amount(value: str, where: str) -> Decimal:
+    try:
+        found = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"{where}: {value!r:.60} is not an amount") from None
+    if not (found.is_finite() and abs(found) <= _MOST):
+        raise ValueError(f"{where}: {value!r:.60} is no amount that can be meant")
+    return found
 
 
 def _named(value: object) -> str:

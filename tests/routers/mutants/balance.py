@@ -29,18 +29,22 @@ def promised(knobs: Knobs) -> list[Contract]:
         members = tuple(target(alone(one)) for one in group.deployments)
         if len(members) > 1:
             found += _chosen(knobs.picks, group, members)
+            found += _wished(knobs.picks, members)
             found += _limited(knobs.picks, members)
     return found
 
 
 def _chosen(picks: Picks, group: Group, members: tuple[Target, ...]) -> list[Contract]:
+    """Who is picked, where no limit and no wish of a call leaves somebody out."""
     found: list[Contract] = []
+    limited = any(limit is not None for limit in (picks.parallel, picks.requests, picks.tokens))
+    if limited or picks.tags or picks.sticky is not None:
+        return found
     match picks.strategy:
         case "weights":
             weights = dict(picks.weights)
             shares = tuple((one, weights.get(one.name, 1.0)) for one in members)
-            if picks.sticky is None:
-                found.append(balance.Split(shares))
+            found.append(balance.Split(shares))
         case "cheapest":
             prices = (sum(one.price, start=one.price[0] * 0) for one in group.deployments)
             found.append(balance.Cheapest(tuple(zip(members, prices, strict=True))))
@@ -48,24 +52,33 @@ def _chosen(picks: Picks, group: Group, members: tuple[Target, ...]) -> list[Con
             found.append(balance.LeastBusy(members))
         case "fastest":
             found.append(balance.Fastest(members))
+    return found
+
+
+def _wished(picks: Picks, members: tuple[Target, ...]) -> list[Contract]:
+    found: list[Contract] = []
     if picks.tags:
         carried = dict(picks.tags)
         tags = dict.fromkeys(tag for tags in carried.values() for tag in tags)
         by = {tag: tuple(one for one in members if tag in carried[one.name]) for tag in tags}
         found.append(balance.Tagged(tuple(by.items())))
-    if picks.sticky is not None:
+    limited = any(limit is not None for limit in (picks.parallel, picks.requests, picks.tokens))
+    if picks.sticky is not None and not limited:
         found.append(balance.Sticky(members, picks.sticky))
     return found
 
 
 def _limited(picks: Picks, members: tuple[Target, ...]) -> list[Contract]:
+    """What limits promise; that nobody is refused, only where one of them is all that keeps calls off."""
     found: list[Contract] = []
+    limits = (picks.parallel, picks.requests, picks.tokens)
+    only = sum(limit is not None for limit in limits) == 1 and not picks.tags
     if picks.parallel is not None:
         found += [balance.InFlight(one, picks.parallel) for one in members]
-        found.append(balance.Room(members, picks.parallel, "in-flight"))
+        found += [balance.Room(members, picks.parallel, "in-flight")] if only else []
     if picks.requests is not None:
         found += [balance.Rate(one, picks.requests) for one in members]
-        found.append(balance.Room(members, picks.requests))
+        found += [balance.Room(members, picks.requests)] if only else []
     if picks.tokens is not None:
         found += [balance.Rate(one, picks.tokens, "tokens") for one in members]
     return found

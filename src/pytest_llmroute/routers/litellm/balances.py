@@ -28,6 +28,7 @@ from pytest_llmroute.routers.litellm.ways import CHATS, ways
 __all__ = ("balances", "strategy")
 
 _ELSEWHERE = "the page shows tags of chats at the proxy, which is asynchronous, and no other way in"
+_PRICES = ("input_cost_per_token", "output_cost_per_token")
 _TAGS_ON = "enable_tag_filtering"
 _BY_USE = ("usage-based-routing", "usage-based-routing-v2")
 _IDLE = 3600.0
@@ -219,6 +220,15 @@ def _fastest(ledger: Ledger, facts: Facts, way: _Strategy, members: list[Member]
 
 
 def _cheapest(ledger: Ledger, facts: Facts, way: _Strategy, members: list[Member]) -> None:
+    named = [name for name in _PRICES if all(name in member.params for member in members)]
+    alike = len({member.params.get("model") for member in members}) == 1
+    if not named or (len(named) < len(_PRICES) and not alike):
+        reason = (
+            "which prices count is for LiteLLM's own catalogue to say, and another release has"
+            f" another, unless each deployment has {' and '.join(_PRICES)}"
+        )
+        ledger.skip(way.key, reason)
+        return
     tariffs = [(member.target, member.tariff) for member in members]
     known = [(target, tariff) for target, tariff in tariffs if tariff is not None]
     if len(known) < len(tariffs):

@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_llmroute.routers import MissingPackage, Question, Reply
 from pytest_llmroute.routers.listening import ahear, hear
+from pytest_llmroute.routers.litellm.keys import data
 from pytest_llmroute.routers.litellm.methods import METHODS, Listening, request
 from pytest_llmroute.routers.litellm.process import imported, restored
 from pytest_llmroute.routers.litellm.settings import Config
@@ -124,6 +125,9 @@ def _model_list(config: Config) -> list[dict[str, Any]]:
     for group in config.groups.values():
         for member in group.members:  # an entry with a pattern serves several groups
             params = {k: v for k, v in member.params.items() if k != "litellm_credential_name"}
+            base = data("providers")["simulated"][member.prefix].get("base")
+            if base is not None and not {"api_base", "base_url"} & params.keys():
+                params["api_base"] = base
             info = {"id": f"llmroute-{number}-{member.index}", **member.info}
             found[member.index] = {
                 "model_name": member.listed, "litellm_params": params, "model_info": info,

@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from llmroute_sim.names import Unknown
 from llmroute_sim.simulator import Deployment
 from pytest_llmroute.errors import ConfigError
 from pytest_llmroute.promises import NotJudged, Promise
 from pytest_llmroute.routers import Entry, Router
-from pytest_llmroute.routers.litellm import LiteLLMConfig
-from pytest_llmroute.routers.litellm import read as read_litellm
 from pytest_llmroute.routers.own.promises import promises_in
 from pytest_llmroute.routers.own.tables import Table
 from pytest_llmroute.routers.own.targets import Map
+
+if TYPE_CHECKING:
+    from pytest_llmroute.routers.litellm import LiteLLMConfig
 
 __all__ = ("AddedConfig", "added")
 
@@ -86,6 +87,8 @@ def added(whole: Table) -> AddedConfig:
 
 
 def _routed(router: Table) -> LiteLLMConfig:
+    from pytest_llmroute.routers.litellm import read as read_litellm
+
     name = router.text("config", "a path")
     if name is None:
         raise router.error('config is missing (write config = "config.yaml")')
