@@ -23,6 +23,8 @@ def vectors(place: str, length: int, **about: object) -> Told:
     return call("answered", (place, "200"), dimension=length, **about)
 
 
+LOST = call("failed", ("A", "503"))
+
 ASKED: dict[str, Case] = {
     # -- fallback.disabled
     "who disables fallbacks stays with the first": (
@@ -94,19 +96,19 @@ ASKED: dict[str, Case] = {
     "words alone ask for nothing besides": (capable, "nothing", story(call("answered", ("A", "200")))),
     # -- fallback.dimension
     "vectors of one length are kept": (
-        dimension, "kept", story(vectors("A", 512), vectors("B", 512)),
+        dimension, "kept", story(vectors("A", 512), LOST, vectors("B", 512)),
     ),
     "vectors of two lengths are broken": (
-        dimension, "broken", story(vectors("A", 512), vectors("B", 256)),
+        dimension, "broken", story(vectors("A", 512), LOST, vectors("B", 256)),
     ),
     "one deployment alone proves nothing": (
-        dimension, "nothing", story(vectors("A", 512), vectors("A", 512)),
+        dimension, "nothing", story(vectors("A", 512), LOST, vectors("A", 512)),
     ),
     "one deployment gives the lengths that it is asked for": (
-        dimension, "nothing", story(vectors("A", 512), vectors("A", 256), vectors("B", 256)),
+        dimension, "nothing", story(vectors("A", 512), vectors("A", 256), LOST, vectors("B", 256)),
     ),
     "two groups may differ": (
-        dimension, "nothing", story(vectors("A", 512), vectors("B", 256, group="other")),
+        dimension, "nothing", story(vectors("A", 512), LOST, vectors("B", 256, group="other")),
     ),
     # -- fallback.named
     "an answer that names its model is kept": (
@@ -219,6 +221,7 @@ FAILS = call("answered", ("A", "503"), ("B", "200"))
 AWAY = call("answered", ("B", "200"))
 HOME = call("answered", ("A", "200"))
 CUT = call("failed", ("A", "200-cut"), stream=True)
+LATER = call("answered", ("A", "503"), ("B", "200"), at=4)
 
 ROTATION: dict[str, Case] = {
     # -- health.rotation
@@ -227,7 +230,7 @@ ROTATION: dict[str, Case] = {
     "who was answered once does not fail every call": (
         leaves, "nothing", story(HOME, FAILS, FAILS, FAILS),
     ),
-    "streams that break off count": (leaves, "broken", story(FAILS, CUT, FAILS)),
+    "streams that break off count": (leaves, "broken", story(FAILS, CUT, LATER)),
     "wrong requests do not": (
         leaves, "nothing", story(*[call("failed", ("A", "400"))] * 4),
     ),
@@ -246,7 +249,10 @@ ROTATION: dict[str, Case] = {
     # -- health.transient
     "one failure, and the next call begins there": (transient, "kept", story(HOME, FAILS, HOME)),
     "one failure, and the next call begins elsewhere": (transient, "broken", story(HOME, FAILS, AWAY)),
-    "two failures are more than one": (transient, "nothing", story(HOME, FAILS, FAILS, AWAY)),
+    "two failures are more than one": (
+        transient, "nothing",
+        story(HOME, call("answered", ("A", "503"), ("A", "503"), ("B", "200")), AWAY),
+    ),
     "a failure at once tells nothing of what came before": (transient, "nothing", story(FAILS, AWAY)),
     "a rate limit asks for patience": (
         transient, "nothing", story(HOME, call("answered", ("A", "429"), ("B", "200")), AWAY),

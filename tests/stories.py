@@ -103,7 +103,7 @@ class Teller:
         call.ended = now if told.took is None else began + told.took
         if told.outcome == "failed":
             call.failure = told.raised
-        spoke = [attempt.id for attempt in made if attempt.marks and attempt.first_token]
+        spoke = [attempt.id for attempt in made if attempt.marks and attempt.first_token is not None]
         sources = spoke[-1:] if told.words is None else told.words
         by_id = {attempt.id: attempt for attempt in self.history.attempts}
         for source in (one for one in sources if one in by_id):

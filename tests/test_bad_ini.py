@@ -55,3 +55,8 @@ def test_options_that_are_right_are_left_alone(pytester):
     pytester.makeini("[pytest]\nllmroute_seed = 7\nllmroute_policy = true\n")
     pytester.makepyfile(test_it="def test_it(llmroute): pass")
     run(pytester, "-W", "error").assert_outcomes(passed=1)
+
+
+def test_without_an_ini_file_nothing_is_said(pytester):
+    pytester.makepyfile(test_it="def test_it(llmroute): pass")
+    run(pytester, "-W", "error").assert_outcomes(passed=1)

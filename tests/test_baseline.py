@@ -248,7 +248,10 @@ def test_promises_that_only_their_order_tells_apart_are_numbered():
     path.write_text(LITELLM)
     names = lasting_names(read(path).promises)
     stall = "stream.stall[chat] model_list.litellm_params.timeout"
-    assert [name for name in names if name.startswith("stream.stall")] == [stall, f"{stall}~2"]
+    told = [name for name in names if name.startswith("stream.stall[")]
+    # For the ways in of which the page says nothing the same is policy, and called so.
+    policy = stall.replace("[chat]", "[chat:policy]")
+    assert told == [stall, policy, f"{stall}~2", f"{policy}~2"]
 
 
 @pytest.mark.parametrize(
@@ -259,12 +262,18 @@ def test_promises_that_only_their_order_tells_apart_are_numbered():
         ("a.b[chat] x.0.y", ["a.b[chat] x.y"]),
         ("a.b[chat:3]", ["a.b[chat] x.y", "a.b[chat] z~2"]),
         ("a.c[gpt-4.1] list.1.gpt-4.1 of b/gpt-4.1", ["a.c[gpt-4.1] list.gpt-4.1 of b/gpt-4.1"]),
+        ("a.b[chat:3:policy] x.0.y", ["a.b[chat:policy] x.y"]),
         ("a.b[cha]", []),
         ("a.b", []),
     ],
 )
 def test_a_name_may_say_less_than_all(text, expected):
-    names = ("a.b[chat] x.y", "a.b[chat] z~2", "a.c[gpt-4.1] list.gpt-4.1 of b/gpt-4.1")
+    names = (
+        "a.b[chat] x.y",
+        "a.b[chat:policy] x.y",
+        "a.b[chat] z~2",
+        "a.c[gpt-4.1] list.gpt-4.1 of b/gpt-4.1",
+    )
     assert list(meant(text, names)) == expected
 
 

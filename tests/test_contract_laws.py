@@ -177,6 +177,7 @@ def test_a_world_in_which_nothing_happens_shows_nothing(told):
             outcome="answered",
             question=f"q{number}",
             request=f"r{number}",
+            features=(),
             steps=tuple(
                 replace(step, outcome="200", spent="0", hint=None, faults=(), spoke=None, took=None)
                 for step in one.steps

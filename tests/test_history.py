@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmroute_sim.history import Failure, History, fingerprint, inside_call
+from llmroute_sim.calling import inside_call
+from llmroute_sim.history import Failure, History, fingerprint
 
 TIMES = st.floats(0, 1e6).map(lambda value: round(value, 6))
 
@@ -70,7 +71,7 @@ def test_an_answer_tells_which_attempts_it_came_from():
 
 
 def test_a_context_knows_its_call_and_forgets_it():
-    from llmroute_sim.history import current_call
+    from llmroute_sim.calling import current_call
 
     with inside_call("c7"):
         assert current_call() == "c7"

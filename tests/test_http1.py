@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmroute_sim.calling import inside_call
 from llmroute_sim.carriers import reading
 from llmroute_sim.carriers.http1 import Connection
-from llmroute_sim.history import inside_call
 from llmroute_sim.wire import (
     FOREVER,
     Abort,

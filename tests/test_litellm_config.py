@@ -163,7 +163,7 @@ def test_json_with_a_model_list_is_read(tmp_path):
         ("claude-sonnet-4-6", "api.anthropic.com", "anthropic", "claude-sonnet-4-6"),
         ("anthropic/claude-haiku-4-5", "api.anthropic.com", "anthropic", "claude-haiku-4-5"),
         ("groq/llama-3.3-70b-versatile", "api.groq.com", "groq", "llama-3.3-70b-versatile"),
-        ("together_ai/meta-llama/Llama-3", "api.together.xyz", "together", "meta-llama/Llama-3"),
+        ("together_ai/meta-llama/Llama-3", "api.together.ai", "together", "meta-llama/Llama-3"),
     ],
 )
 def test_a_model_is_asked_at_its_providers_own_host(read, model, host, provider, upstream):

@@ -181,7 +181,12 @@ def test_a_promise_names_a_line_that_holds_its_key_and_a_page(path):
         assert because.key[-1] in lines[because.line - 1]
         assert because.kind == "policy" or because.addresses
         for address in because.addresses:
-            assert address.startswith(("https://docs.litellm.ai/docs/", "https://platform.openai."))
+            known = (
+                "https://docs.litellm.ai/docs/",
+                "https://platform.openai.",
+                "https://platform.claude.",
+            )
+            assert address.startswith(known)
 
 
 @pytest.mark.parametrize("path", [*SHIPPED, *CALIBRATION], ids=lambda path: path.stem)
@@ -736,3 +741,26 @@ def test_a_request_may_say_how_long_it_waits_where_the_file_says_nothing(read):
     waits = [p for p in read(GROUPS).promises if "timeout" in p.options]
     assert {p.contract.seconds for p in waits} == {8.0}
     assert not [p for p in read(GROUPS + settings("timeout: 5")).promises if "timeout" in p.options]
+
+
+def test_a_list_that_leads_to_another_kind_of_model_is_not_promised(read, found):
+    vectors = "  - model_name: v\n    litellm_params: {model: text-embedding-3-small}\n"
+    text = GROUPS + vectors + settings("default_fallbacks: [b]")
+    assert found(text, "fallback.answers", "v") == []
+    assert found(text, "fallback.answers", "a")
+    only = GROUPS + vectors + settings("fallbacks: [{v: [b]}]")
+    assert "cannot answer for v" in reasons(read(only))["router_settings.fallbacks.0.v"]
+
+
+def test_an_overflow_may_skip_the_levels_of_an_order(found):
+    text = PAIR.replace('one.example.net/v1"', 'one.example.net/v1", order: 1').replace(
+        'two.example.net/v1"', 'two.example.net/v1", order: 2'
+    )
+    text += "  - model_name: long\n    litellm_params: {model: gpt-4.1}\n"
+    text += settings("context_window_fallbacks: [{a: [long]}]", "fallbacks: [{a: [long]}]")
+    chains = {
+        promise.because.key[1]: [target.name for target in promise.contract.chain]
+        for promise in found(text, "fallback.answers")
+    }
+    assert chains["context_window_fallbacks"] == ["a", "long"]
+    assert chains["fallbacks"] == ["a (order 1)", "a (order 2)", "long"]

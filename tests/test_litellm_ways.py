@@ -11,12 +11,15 @@ import pytest
 
 from llmroute_sim.carriers.memory import in_memory
 from llmroute_sim.clock import Clock
+from llmroute_sim.history import History
 from llmroute_sim.incidents import Incident
 from llmroute_sim.scenario import Ask, Scenario
 from llmroute_sim.simulator import Simulator
+from pytest_llmroute.ask import Pen
 from pytest_llmroute.play import Cell, play
-from pytest_llmroute.routers import Entry, Question, Reply, litellm
+from pytest_llmroute.routers import Entry, MissingPackage, Question, Reply, litellm
 from pytest_llmroute.routers.litellm.methods import Broken, Events, Listening, request
+from pytest_llmroute.routers.litellm.router import LiteLLMRouter
 
 needs_litellm = pytest.mark.skipif(
     importlib.util.find_spec("litellm") is None, reason="litellm is not installed"
@@ -162,6 +165,41 @@ def test_a_hint_reaches_the_caller(run, api):
     (call,) = run(ALONE, Entry(api), "a", fault).calls
     assert call.failure is not None
     assert (call.failure.status, call.failure.retry_after) == (429, 7.0)
+
+
+# -- ways that an installation lacks
+
+
+class Half:
+    """A router of an installation that is not whole."""
+
+    async def aanthropic_messages(self, **_):
+        try:
+            raise ModuleNotFoundError("No module named 'fastapi'")
+        except ModuleNotFoundError as error:
+            raise RuntimeError("the provider failed") from error
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (Entry("messages"), "No module named 'fastapi'"),
+        (Entry("responses"), "no Router.aresponses"),
+    ],
+    ids=str,
+)
+def test_nobody_is_blamed_for_a_way_in_that_is_not_installed(entry, said):
+    history, clock = History(), Clock()
+    pen = Pen(history, clock)
+
+    async def asked():
+        question = Question(entry, "a", "hello")
+        with pen.writing(**pen.about(question, {})) as (_, reply):
+            await LiteLLMRouter(Half()).aask(question, reply)
+
+    with pytest.raises(MissingPackage, match=said):
+        asyncio.run(asked())
+    assert [(call.outcome, call.failure) for call in history.calls] == [("left", None)]
 
 
 # -- options

@@ -30,9 +30,11 @@ from .stories import A, B, story, verdict
 def knobs_by(chance: Random) -> Knobs:
     members = chance.sample((OPENAI, GROQ, ANTHROPIC), 3)
     strategy = chance.choice(("weights", "cheapest", "least-busy", "fastest", "order"))
-    picks = Picks(
+    weights = tuple((one.name, chance.choice((1.0, 30.0))) for one in members)
+    picks = Picks(strategy, weights, seed=chance.randrange(1000))
+    limited = Picks(
         strategy,
-        weights=tuple((one.name, float(chance.randint(1, 9))) for one in members),
+        weights,
         tags=(*TAGS, ("anthropic", ("free", "paid"))) if chance.random() < 0.3 else (),
         parallel=chance.choice((None, None, 1, 3)),
         requests=chance.choice((None, None, 4, 20)),
@@ -42,7 +44,7 @@ def knobs_by(chance: Random) -> Knobs:
     )
     return Knobs(
         chain=(Group(GROUP, tuple(members)),),
-        picks=picks,
+        picks=chance.choice((picks, limited)),
         retries=chance.randint(0, 2),
         failures=chance.choice((None, 2)),
         first_token=chance.choice((None, 4.0)),
@@ -64,7 +66,7 @@ def scenario_by(chance: Random) -> Scenario:
         asks.append(
             Ask(
                 at=at,
-                times=chance.choice((1, 3, 12)),
+                times=chance.choice((1, 3, 24)),
                 every=chance.choice((0.0, 0.0, 7.0)),
                 together=chance.choice((1, 1, 4)),
                 leave_after=chance.choice((None, None, 3)),

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 import pytest_llmroute
-from llmroute_sim.history import current_call
+from llmroute_sim.calling import current_call
 from pytest_llmroute import Call, Stuck, Unknown, When, World, faults
 from pytest_llmroute.answers import hear
 

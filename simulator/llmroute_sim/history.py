@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from hashlib import blake2b
@@ -27,46 +25,14 @@ __all__ = (
     "Failure",
     "History",
     "Stray",
-    "current_call",
     "fingerprint",
-    "inside_call",
-    "outside_calls",
 )
-
-_call: ContextVar[str | None] = ContextVar("llmroute_call", default=None)
 
 CallOutcome: TypeAlias = Literal["open", "answered", "failed", "hung", "left"]
 
 _ASIDE = frozenset({"models", "model", "count_tokens"})
 
 _WORD = re.compile(r"[a-z]+")
-
-
-def current_call() -> str | None:
-    """The id of the call that the running code belongs to, if its context knows one."""
-    return _call.get()
-
-
-@contextmanager
-def inside_call(call: str) -> Iterator[None]:
-    """Let everything that this context starts belong to a call."""
-    token = _call.set(call)
-    try:
-        yield
-    finally:
-        _call.reset(token)
-
-
-@contextmanager
-def outside_calls() -> Iterator[None]:
-    """Let nothing that this context starts belong to the call around it: its world is another."""
-    token = _call.set(None)
-    try:
-        yield
-    finally:
-        # A block that is left in another context than it was entered in has nothing to put back.
-        with suppress(ValueError):
-            _call.reset(token)
 
 
 def fingerprint(secret: str | bytes) -> str:

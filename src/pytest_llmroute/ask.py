@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from llmroute_sim import prose
+from llmroute_sim.calling import inside_call
 from llmroute_sim.clock import Stuck
-from llmroute_sim.history import Call, Failure, History, inside_call
+from llmroute_sim.history import Call, Failure, History
 from pytest_llmroute.failures import failure_of
 from pytest_llmroute.routers import MissingPackage, Question, Reply
 from pytest_llmroute.wanted import features, routing

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
 from typing import Any, Protocol
 
-from llmroute_sim.history import Call, inside_call
+from llmroute_sim.calling import inside_call
+from llmroute_sim.history import Call
 from llmroute_sim.tokens import count
 from pytest_llmroute.answers import hear, take
 from pytest_llmroute.ask import CALL_HORIZON, Pen, digest

@@ -218,7 +218,8 @@ def page_of(config: pytest.Config) -> tuple[int, bool]:
 def said_in_ini(config: pytest.Config) -> tuple[str, ...]:
     """The names of all options that the ini file gives, known or not."""
     # pytest 9 warns of the name that it had before, and has no other way to ask.
-    return tuple(vars(config).get("_inicfg") or config.inicfg)
+    found = vars(config).get("_inicfg")
+    return tuple(config.inicfg if found is None else found)
 
 
 def run_seed(config: pytest.Config) -> int:

@@ -7,11 +7,11 @@ import os
 import socket
 from typing import Any
 
+from llmroute_sim.calling import current_call
 from llmroute_sim.carriers.inbox import Inbox
 from llmroute_sim.carriers.inside import here
 from llmroute_sim.carriers.network import fake_address
 from llmroute_sim.carriers.sockets import MemorySocket
-from llmroute_sim.history import current_call
 
 __all__ = ("connect", "connect_ex", "create_connection", "dialled", "getaddrinfo", "gethostbyname")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from llmroute_sim.history import outside_calls
+from llmroute_sim.calling import outside_calls
 from llmroute_sim.wire import Abort, Address, Door, Exchange, Request, Step
 
 __all__ = ("Doors", "current_door", "through")

@@ -13,10 +13,10 @@ from concurrent.futures import thread as pools
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from llmroute_sim.calling import current_call, inside_call
 from llmroute_sim.carriers.doors import current_door, through
 from llmroute_sim.carriers.inside import Inside, aside, here
 from llmroute_sim.carriers.threads import wait_for
-from llmroute_sim.history import current_call, inside_call
 from llmroute_sim.strand import Ended, Strand
 
 __all__ = ("abandon", "run", "shutdown", "submit")

@@ -17,9 +17,9 @@ from collections.abc import Generator, Mapping
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
+from llmroute_sim.calling import current_call
 from llmroute_sim.carriers.doors import Doors, changes, lacking
 from llmroute_sim.clock import Clock
-from llmroute_sim.history import current_call
 from llmroute_sim.wire import Abort, Address, Door, Exchange, Step, Wait
 
 __all__ = ("LACKING", "Ending", "Line", "Network", "fake_address")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import httptools
 
-from llmroute_sim.history import current_call
+from llmroute_sim.calling import current_call
 from llmroute_sim.wire import Address, Headers, Request
 
 __all__ = ("KEPT", "MARKER", "Reader")

@@ -11,6 +11,7 @@ from llmroute_sim.history import Attempt, Call, History
 from pytest_llmroute.contracts import Observation, Target, answered
 from pytest_llmroute.contracts.reading import (
     became,
+    down,
     failed,
     fruitless,
     made,
@@ -139,8 +140,8 @@ class Dimension:
     about: ClassVar[str] = "vectors have the same length, whoever makes them"
 
     def check(self, history: History) -> Iterator[Observation]:
-        """One observation per call whose vectors came from somebody else than those of earlier calls of
-        its group."""
+        """One observation per call whose vectors came, after something had failed, from somebody else
+        than those of earlier calls of its group."""
         groups: dict[str | None, dict[tuple[str, str | None], set[int]]] = {}
         seen: list[tuple[Call, Attempt, int]] = []
         for call in history.calls:
@@ -159,6 +160,7 @@ class Dimension:
                     (before, its, than)
                     for before, its, than in seen[:number]
                     if before.group == call.group
+                    and any(failed(a) and a.started <= source.started for a in history.attempts)
                     and (its.deployment, its.model) != (source.deployment, source.model)
                 ),
                 None,
@@ -186,14 +188,18 @@ class Named:
     targets: tuple[Target, ...]
 
     def check(self, history: History) -> Iterator[Observation]:
-        """One observation per call that was answered by another than the first target and names
-        somebody."""
+        """One observation per call that was answered by another than the first target, which had failed,
+        and names somebody."""
         for call in history.calls:
             sources = history.sources(call)
             if not answered(call) or not call.model or len(sources) != 1:
                 continue
             [source] = sources
-            if self.targets[0].owns(source) or not any(t.owns(source) for t in self.targets):
+            if (
+                self.targets[0].owns(source)
+                or not any(target.owns(source) for target in self.targets)
+                or not down(history, self.targets[0], source.started)
+            ):
                 continue
             others: set[str | None] = {
                 model

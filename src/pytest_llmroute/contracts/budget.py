@@ -164,10 +164,12 @@ class Ledger:
     def check(self, history: History) -> Iterator[Observation]:
         """One observation per answered call that was told its usage or its cost."""
         for call in history.calls:
+            told_nothing = call.cost is None and call.tokens_in is None and call.tokens_out is None
+            if told_nothing or not answered(call):
+                continue
             sources = history.sources(call)
             if (
-                not answered(call)
-                or len(sources) != 1
+                len(sources) != 1
                 or sources[0].call != call.id
                 or not whole(sources[0])
                 or sources[0].spent < self.within
@@ -186,8 +188,6 @@ class Ledger:
                 abs(call.cost - cost) <= self.within for cost in (source.spent, sum(charged))
             ):
                 wrong.append(f"{money(call.cost)} instead of {money(source.spent)}")
-            if call.cost is None and call.tokens_in is None and call.tokens_out is None:
-                continue
             evidence = (call.id, *(attempt.id for attempt in made(history, call)))
             if wrong:
                 says = f"{call.id} was told {', '.join(wrong)} for {source.id}"
@@ -211,14 +211,10 @@ class Free:
         """One observation per answer of which the router tells the cost and which no attempt of its own
         call gave."""
         for call in history.calls:
+            if not answered(call) or call.cost is None or made(history, call):
+                continue
             sources = history.sources(call)
-            if (
-                not answered(call)
-                or call.cost is None
-                or not sources
-                or made(history, call)
-                or shadowed(history, call)
-            ):
+            if not sources or shadowed(history, call):
                 continue
             says = f"{call.id} was given the words of {sources[0].id} again for {money(call.cost)}"
             yield Observation(call.cost == 0, call.id, says, (call.id, sources[0].id))

@@ -80,7 +80,7 @@ class Secrets:
         for call in history.calls:
             keyed = [
                 attempt
-                for attempt in history.of(call)
+                for attempt in made(history, call)
                 if attempt.key is not None and failed(attempt)
             ]
             if call.outcome != "failed" or call.failure is None or not keyed:

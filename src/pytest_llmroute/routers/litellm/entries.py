@@ -172,6 +172,8 @@ class _Reading:
         if name.startswith("responses/"):
             return Absent(index, group, "chats over the Responses API are not judged")
         base = params.get("api_base") or params.get("base_url")
+        if base is None and "base" in known:
+            base = params["api_base"] = known["base"]
         host: str | None = known.get("host") if base is None else urlsplit(str(base)).hostname
         if host is None:
             message = (

@@ -76,7 +76,10 @@ def facts(config: Config, group: Group) -> Facts:
     """What is in force for a group."""
     levels = _levels(group)
     chain = config.chain("fallbacks", group.name)
-    links = (*levels[1:], *(config.steps(chain, group) if chain else ()))
+    steps = config.steps(chain, group) if chain else ()
+    if any(link.group is not None and link.group.api != group.api for link in steps):
+        steps = ()  # who embeds cannot answer a chat
+    links = (*levels[1:], *steps)
     timeout = _timeout(config, group)
     patience = each(group, "stream_timeout", _value(config.find("stream_timeout")))
     params = config.litellm.get("cache_params") or {}

@@ -85,8 +85,8 @@ def _orders(ledger: Ledger, facts: Facts) -> None:
     avoid = {**facts.avoid, **_special()}
     key = facts.group.levels[0][0].path("litellm_params", "order")
     for contract in (Answers(targets, group=name), Order(targets, group=name)):
-        ledger.promise(
-            contract, key, shown, name,
+        ledger.stated(
+            ("chat",), facts.group.api, contract, key, shown, name,
             pages=("proxy/load_balancing#how-order-based-fallback-works",),
             roles=roles, numbers=facts.numbers, avoid=avoid,
         )  # fmt: skip
@@ -107,6 +107,11 @@ def _links(config: Config, ledger: Ledger, facts: Facts, chain: Chain) -> tuple[
                 chain.key, f"leads to {link.name}, of which not all is simulated: {absent.reason}"
             )
             return ()
+        if link.group is not None and link.group.api != facts.group.api:
+            ledger.skip(
+                chain.key, f"leads to {link.name}, which cannot answer for {facts.group.name}"
+            )
+            return ()
         if set(link.places) & set(facts.group.places):
             ledger.skip(
                 chain.key,
@@ -122,10 +127,13 @@ def _chain(
     config: Config, ledger: Ledger, facts: Facts, chain: Chain, links: tuple[Link, ...]
 ) -> None:
     name = facts.group.name
-    before = tuple(link.target for link in facts.links[: max(0, len(facts.group.levels) - 1)])
-    targets = (facts.first.target, *before, *(link.target for link in links))
-    others = ", then ".join(link.name for link in links)
     special = _SPECIAL.get(chain.setting)
+    levels = max(0, len(facts.group.levels) - 1) if special is None else 0
+    before = tuple(link.target for link in facts.links[:levels])
+    # Whether an error with a list of its own goes to the next level first is not documented.
+    own = facts.first.target if special is None else facts.group.target
+    targets = (own, *before, *(link.target for link in links))
+    others = ", then ".join(link.name for link in links)
     if special is not None:
         text = f"{name} hands {special.what} to {others}"
         kinds: tuple[str, ...] = ()

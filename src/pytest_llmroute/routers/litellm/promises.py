@@ -27,7 +27,11 @@ from pytest_llmroute.routers.litellm.wishes import wishes
 
 __all__ = ("derive",)
 
-_FORMAT = "https://platform.openai.com/docs/api-reference/chat-streaming"
+_FORMAT = (
+    "https://platform.openai.com/docs/api-reference/chat-streaming",
+    "https://platform.openai.com/docs/api-reference/responses-streaming",
+    "https://platform.claude.com/docs/en/build-with-claude/streaming",
+)
 
 
 def derive(config: Config) -> tuple[tuple[Promise, ...], tuple[NotJudged, ...]]:
@@ -121,7 +125,7 @@ def _format(ledger: Ledger, found: Facts) -> None:
         (OneVoice(), f"an answer of {group.name} comes from one attempt"),
     ):
         ledger.promise(
-            contract, group.key, text, group.name, kind="format", pages=(_FORMAT,),
+            contract, group.key, text, group.name, kind="format", pages=_FORMAT,
             roles=found.roles, numbers=found.numbers, avoid=found.avoid,
         )  # fmt: skip
     for member in group.members:

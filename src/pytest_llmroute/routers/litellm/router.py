@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -50,21 +50,23 @@ class LiteLLMRouter:
 
     def ask(self, question: Question, reply: Reply) -> None:
         """Ask, blocking; raises LiteLLM's own exceptions."""
-        answer = self._method(question)(**request(question))
-        listening = Listening(question, reply)
-        if question.entry.stream:
-            hear(answer, listening.take, question, reply)
-        else:
-            listening.take(answer)
+        with _whole():
+            answer = self._method(question)(**request(question))
+            listening = Listening(question, reply)
+            if question.entry.stream:
+                hear(answer, listening.take, question, reply)
+            else:
+                listening.take(answer)
 
     async def aask(self, question: Question, reply: Reply) -> None:
         """Ask on asyncio; raises LiteLLM's own exceptions."""
-        answer = await self._method(question)(**request(question))
-        listening = Listening(question, reply)
-        if question.entry.stream:
-            await ahear(answer, listening.take, question, reply)
-        else:
-            listening.take(answer)
+        with _whole():
+            answer = await self._method(question)(**request(question))
+            listening = Listening(question, reply)
+            if question.entry.stream:
+                await ahear(answer, listening.take, question, reply)
+            else:
+                listening.take(answer)
 
     def _method(self, question: Question) -> Any:
         """What answers a question. Raises :class:`MissingPackage` where this release has nothing."""
@@ -73,6 +75,22 @@ class LiteLLMRouter:
         if method is None:
             raise MissingPackage(f"this release of LiteLLM has no Router.{name}")
         return method
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Raise :class:`MissingPackage` where LiteLLM is not wholly installed: some releases need the
+    proxy's packages for a way in, and tell so as if a provider had failed."""
+    try:
+        yield
+    except Exception as error:
+        behind: BaseException | None = error
+        while behind is not None:
+            if isinstance(behind, ModuleNotFoundError):
+                said = f"LiteLLM lacks a package ({behind}); pip install 'litellm[proxy]' has it"
+                raise MissingPackage(said) from error
+            behind = behind.__cause__ or behind.__context__
+        raise
 
 
 @asynccontextmanager
