@@ -193,6 +193,10 @@ ALLOWANCES: dict[str, Case] = {
     "silence is a timeout": (
         classed, "broken", story(call("failed", ("A", "silence"), ("A", "silence"))),
     ),
+    "who was never connected may have failed otherwise": (
+        classed, "nothing",
+        story(call("failed", *[Step("A", "silence", operation="none")] * 3)),
+    ),
     "a limit need not be tried again": (classed, "nothing", story(call("failed", ("A", "429")))),
     "failures of two kinds may be counted either way": (
         classed, "nothing", story(call("failed", ("A", "500"), ("A", "408"), ("A", "500"))),

@@ -126,9 +126,7 @@ THREE_BAD = (
 )
 THREE_500 = THREE_BAD.replace('"rate-limit"', '{ name = "outage", status = 500 }')
 REPEAT = '[[ask]]\nquestion = "A"\n[[ask]]\nquestion = "A"\nat = 30\n'
-SPEND = (
-    '[bills]\ninput = "= bill_input"\noutput = "= bill_output"\n[[ask]]\ntimes = 6\nevery = 2\n'
-)
+SPEND = '[bills]\ninput = "= bill_input"\noutput = "= bill_output"\n[[ask]]\ntimes = 6\nevery = 2\n'
 
 PRICE = "input_cost_per_token: 0.00002, output_cost_per_token: 0.00005"
 CACHE = "cache: true"

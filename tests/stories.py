@@ -103,7 +103,9 @@ class Teller:
         call.ended = now if told.took is None else began + told.took
         if told.outcome == "failed":
             call.failure = told.raised
-        spoke = [attempt.id for attempt in made if attempt.marks and attempt.first_token is not None]
+        spoke = [
+            attempt.id for attempt in made if attempt.marks and attempt.first_token is not None
+        ]
         sources = spoke[-1:] if told.words is None else told.words
         by_id = {attempt.id: attempt for attempt in self.history.attempts}
         for source in (one for one in sources if one in by_id):
@@ -117,7 +119,7 @@ class Teller:
         host, model, key = PLACES[step.place]
         status = None if step.outcome in NO_ANSWER else int(step.outcome[:3])
         took = step.took if step.took is not None else 1.0 if status in (None, 200) else 0.0
-        hidden = step.outcome == "refused"
+        hidden = step.outcome == "refused" or step.operation == "none"
         number = len(self.history.attempts) + 1
         speaks = status == 200 if step.spoke is None else step.spoke
         streamed = told.stream and not hidden

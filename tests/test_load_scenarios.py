@@ -12,8 +12,9 @@ from pytest_llmroute.play import Cell, play
 
 from .routers.driven import Routed
 from .routers.mutants import promised
-from .routers.mutants.balance import MOST, PAIR, TAGS
 from .routers.mutants.declared import ways
+from .routers.mutants.pairs import MOST, PAIR
+from .routers.mutants.wishes import TAGS
 from .routers.picking import Picks
 from .routers.reference import Knobs
 from .routers.scenes import GROUP

@@ -23,7 +23,7 @@ def test_half_of_the_mutants_misbehave_only_under_a_condition():
     assert 2 * sum(bool(mutant.when) for mutant in MUTANTS.values()) >= len(MUTANTS)
 
 
-@pytest.mark.parametrize("trial", (*MUTANTS, *MORE))
+@pytest.mark.parametrize("trial", [*MUTANTS, *MORE])
 def test_the_reference_router_breaks_nothing(trial):
     found = seen(REFERENCE, trial)
     assert {name: found[name].observations for name in broken(found)} == {}

@@ -19,7 +19,7 @@ from pytest_llmroute.play import Cell, play
 from .balance_cases import spread
 from .routers.driven import ENTRIES, Routed
 from .routers.mutants import promised
-from .routers.mutants.balance import TAGS
+from .routers.mutants.wishes import TAGS
 from .routers.picking import Picks
 from .routers.reference import Knobs
 from .routers.scenes import ALL, FIRST, GROUP, SECOND

@@ -36,8 +36,9 @@ EVERY_WAY = [
         for number, knobs in enumerate(one.knobs for one in MUTANTS.values())
         if knobs not in [one.knobs for one in MUTANTS.values()][:number]
         # Nobody promised that these stay in the order of the chain: who has joined is not in it, and who
-        # has spent its budget is passed over.
+        # has spent its budget is passed over. Nor does anybody here leave in the middle of a word.
         and not knobs.joins
+        and knobs.deadline is None
         and (knobs.budget is None or knobs.budget >= 1)
     ),
 ]

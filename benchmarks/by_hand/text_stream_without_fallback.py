@@ -38,12 +38,15 @@ def well(request: Request):
     return stream(*lines, DONE)
 
 
+MODELS = ("hosted_vllm/mistral-small", "openai/llama-3.1-8b-instruct")
+
+
 def main() -> None:
     import litellm
 
-    async def asked(way: str, *, streamed: bool) -> str:
+    async def asked(model: str, way: str, *, streamed: bool) -> str:
         with Provider(down) as broken, Provider(well) as sound:
-            main = deployment("words", "hosted_vllm/mistral-small", broken)
+            main = deployment("words", model, broken)
             main["litellm_params"]["api_base"] = broken.url + "/v1"
             router = litellm.Router(
                 model_list=[main, deployment("spare", "openai/gpt-4o", sound)],
@@ -66,13 +69,22 @@ def main() -> None:
             return f"{said}, {len(broken.requests)} attempts, {len(sound.requests)} at the spare"
 
     seen = {}
-    for way in ("acompletion", "atext_completion"):
-        for streamed in (False, True):
-            seen[way, streamed] = asyncio.run(asked(way, streamed=streamed))
-            print(f"{way:16} {'stream' if streamed else 'whole ':6} {seen[way, streamed]}")
+    for model in MODELS:
+        for way, streamed in (
+            ("acompletion", True),
+            ("atext_completion", False),
+            ("atext_completion", True),
+        ):
+            how = "stream" if streamed else "whole"
+            seen[model, way, how] = asyncio.run(asked(model, way, streamed=streamed))
+            print(f"{model:28} {way:16} {how:6} {seen[model, way, how]}")
     concluded(
-        still=seen["acompletion", True].startswith("answered, 2 attempts")
-        and seen["atext_completion", True].endswith("1 attempts, 0 at the spare")
+        still=all(
+            seen[model, "acompletion", "stream"].startswith("answered, 2 attempts")
+            and seen[model, "atext_completion", "whole"].startswith("answered, 2 attempts")
+            and seen[model, "atext_completion", "stream"].endswith("1 attempts, 0 at the spare")
+            for model in MODELS
+        )
     )
 
 

@@ -136,5 +136,7 @@ def _kind(attempt: Attempt) -> str | None:
     if attempt.error in ("moderation", "context_length"):
         return "content_policy" if attempt.error == "moderation" else None
     if attempt.status is None:
-        return "timeout" if attempt.outcome in ("silence", "left") else None
+        # Who was never connected told no model; that may be called a failed connection too.
+        waited = attempt.outcome in ("silence", "left") and attempt.model is not None
+        return "timeout" if waited else None
     return _STATUSES.get(attempt.status)

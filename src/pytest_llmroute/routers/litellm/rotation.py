@@ -128,6 +128,8 @@ def _leaves(config: Config, ledger: Ledger, facts: Facts, member: Member, second
     text = f"{name} leaves rotation after {failures} failures"
     if lone:
         given["note"] += f"; {_LONE}"
+    if lone or count is None:
+        # Of a share of calls nobody can say how many failures it is: few is good practice.
         ledger.promise(rule, count_key, text, group.name, kind="policy", pages=(page,), **given)
     else:
         ledger.stated(

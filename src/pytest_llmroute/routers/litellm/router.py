@@ -10,7 +10,7 @@ import importlib
 import inspect
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -90,7 +90,17 @@ def _whole() -> Iterator[None]:
                 said = f"LiteLLM lacks a package ({behind}); pip install 'litellm[proxy]' has it"
                 raise MissingPackage(said) from error
             behind = behind.__cause__ or behind.__context__
+        _as_the_proxy_says(error)
         raise
+
+
+def _as_the_proxy_says(error: Exception) -> None:
+    """That nobody is left to ask has no status in the SDK; behind ``config.yaml`` is the proxy, which
+    says 429 (https://docs.litellm.ai/docs/routing#cooldowns)."""
+    said: Any = error
+    if getattr(error, "status_code", None) is None and "No deployments available" in str(error):
+        with suppress(AttributeError):
+            said.status_code = 429
 
 
 @asynccontextmanager
