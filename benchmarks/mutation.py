@@ -61,6 +61,12 @@ class Mistake:
     def path(self) -> Path:
         return CONTRACTS / f"{self.module}.py"
 
+    @property
+    def name(self) -> str:
+        """The module as it is imported."""
+        package = "pytest_llmroute.contracts"
+        return package if self.module == "__init__" else f"{package}.{self.module}"
+
     def made(self) -> str | None:
         """The source with the mistake in it."""
         from cosmic_ray.mutating import mutate_code
@@ -208,12 +214,12 @@ def _run(
             os.dup2(nowhere, 2)
             if mistake is not None:
                 one, source = mistake
-                name = "pytest_llmroute.contracts" + (
-                    "" if one.module == "__init__" else f".{one.module}"
-                )
-                sys.meta_path.insert(0, _Mutated(name, one.path, source))
+                sys.meta_path.insert(0, _Mutated(one.name, one.path, source))
             for name in _ours():
                 del sys.modules[name]
+            if mistake is not None:
+                # Before pytest's own importer comes first.
+                importlib.import_module(mistake[0].name)
             told: dict[str, Any] | None = {} if record else None
             _replay(known, told)
             import pytest
@@ -271,6 +277,9 @@ def main() -> int:
         print(f"left out, for it fails without any mistake: {name}")
         tests.append(f"--deselect={name}")
     chosen = drawn(modules, asked.count, asked.seed)
+    if chosen and _run(tests, known, mistake=(chosen[0], "raise RuntimeError")) == "passed":
+        print("mistakes do not reach the tests")
+        return 2
     print(
         f"{len(known)} histories, {len(chosen)} mistakes, {time.perf_counter() - began:.0f} s",
         flush=True,

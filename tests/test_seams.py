@@ -265,7 +265,7 @@ def test_an_older_loop_is_adopted_with_its_timers_and_given_back():
     with in_memory(Door(), clock):
         loop.run_until_complete(asyncio.sleep(10))
         assert 4 < fired[0] <= 5
-        assert type(loop) is Mine
+    assert type(loop) is Mine
     assert clock.now() == 10.0
     remaining = loop._scheduled[0].when() - loop.time()
     assert 980 < remaining <= 991

@@ -248,5 +248,10 @@ def test_a_scenario_is_found_by_name_or_file_and_its_roles_are_filled_in(tmp_pat
     assert found.incidents[0].when.first == 4
 
 
-def test_what_only_the_workload_needs_need_not_be_told():
-    assert chosen("cooldown-window", {"target": ["openai"]}, {"fails": 2}).incidents
+def test_what_only_the_workload_needs_need_not_be_told(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text(
+        '[[incident]]\nfault = "outage"\nat = "target"\nwhen = { first = "= fails" }\n'
+        '[[ask]]\ntimes = 2\nevery = "= cooldown"\n'
+    )
+    assert chosen(str(file), {"target": ["openai"]}, {"fails": 2}).incidents
