@@ -51,7 +51,8 @@ def outcomes(result):
 def test_a_router_that_keeps_its_promises_passes(suite):
     result = run(suite)
     assert result.ret == 0
-    assert set(outcomes(result)) == {"passed"}
+    # What a call may ask for is nothing that a plain function promises to do.
+    assert set(outcomes(result)) <= {"passed", "skipped"}
 
 
 def test_a_broken_promise_fails_and_says_all_that_is_needed(suite):
@@ -330,8 +331,8 @@ def test_an_entry_about_a_config_that_is_gone_is_told_once(suite):
     result.stdout.fnmatch_lines(["*there is no old/llmroute.toml any more; remove the entry"])
 
 
-def test_a_baseline_with_a_mistake_is_a_collection_error(suite):
+def test_a_baseline_with_a_mistake_is_told_before_anything_runs(suite):
     accept(suite, until='"soon"')
     result = run(suite)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["llmroute: *known.toml:7*'soon'*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *llmroute_baseline: *known.toml:7*'soon'*"])

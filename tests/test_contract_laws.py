@@ -25,6 +25,8 @@ from pytest_llmroute.contracts import cache as caching
 from .asked_cases import MINE
 from .stories import CHAIN, A, B, Step, Told, call, story
 
+pytestmark = pytest.mark.once
+
 ALL: tuple[Contract, ...] = (
     fallback.Answers(CHAIN),
     fallback.Order(CHAIN),

@@ -12,6 +12,8 @@ from .asked_cases import ALLOWANCES, ASKED, ERRORS, ROTATION
 from .balance_cases import BALANCE, LATENCY, TOLD_COSTS
 from .stories import CHAIN, MINI, SHARED, A, B, Step, call, story, verdict
 
+pytestmark = pytest.mark.once
+
 Case = tuple[Contract, str, History]
 
 FAR = {"group": "other"}

@@ -15,6 +15,8 @@ from pytest_llmroute.contracts.load import crowded, most, spans
 from .balance_cases import even, nine, one_flying, slow, spread
 from .stories import A, B, C, Step, call, story, verdict
 
+pytestmark = pytest.mark.once
+
 # -- chance, against every possible outcome
 
 shares = st.builds(Fraction, st.integers(0, 7), st.just(7))

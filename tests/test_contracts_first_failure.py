@@ -6,6 +6,8 @@ from pytest_llmroute.contracts.health import Transient
 
 from .stories import A, Step, call, story, verdict
 
+pytestmark = pytest.mark.once
+
 NEARLY_ALL = Transient((A,), share=0.999, answers=0)
 HALF = Transient((A,), share=0.5, answers=0)
 fails = call("failed", ("A", "500"), at=0)

@@ -14,6 +14,8 @@ from .routers.mutants import promised
 from .routers.trials import EVERYTHING, played
 from .test_library import NUMBERS as FEW
 
+pytestmark = pytest.mark.once
+
 CHATS = {"target": ("openai",), "next": ("anthropic",), "others": ("groq",)}
 VECTORS = {"target": ("one",), "next": ("two",)}
 SMALL = {**NUMBERS, **FEW, "parallel": 2, "rpm": 3, "tpm": 2_000, "load": 20, "context": 500}

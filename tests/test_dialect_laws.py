@@ -14,6 +14,8 @@ from llmroute_sim.prose import Author
 from llmroute_sim.speech import say
 from llmroute_sim.wire import Address, Data, Event, Framing, Head, Request, grammar_error
 
+pytestmark = pytest.mark.once
+
 KINDS = (
     "invalid_request", "context_length", "auth", "permission", "moderation", "model_not_found",
     "request_too_large", "rate_limit_requests", "rate_limit_tokens", "insufficient_quota",

@@ -14,6 +14,8 @@ from llmroute_sim.incidents import Incident
 from llmroute_sim.wire import FOREVER, Data, Event, Framing, Head, Wait, grammar_error
 from meeting import HOSTS, RESPONSES, body, request, status, taken, waits, world
 
+pytestmark = pytest.mark.once
+
 ANY = st.sampled_from(ALL)
 PROVIDER = st.sampled_from([*HOSTS, RESPONSES])
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

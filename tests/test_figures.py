@@ -13,6 +13,8 @@ from pytest_llmroute.report.quantiles import nearest_rank, wilson
 from pytest_llmroute.report.tally import rows
 from reports import cell, promised, sheet
 
+pytestmark = pytest.mark.once
+
 # -- errors
 
 

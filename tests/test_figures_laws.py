@@ -11,6 +11,8 @@ from happened import ask, charged, go, outage
 from llmroute_sim.history import History
 from pytest_llmroute import measure
 
+pytestmark = pytest.mark.once
+
 # -- laws
 
 MOMENTS = st.integers(0, 400).map(lambda tenths: tenths / 10)

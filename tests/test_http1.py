@@ -26,6 +26,8 @@ from llmroute_sim.wire import (
     Wait,
 )
 
+pytestmark = pytest.mark.once
+
 OPENAI = Address("api.openai.com")
 ASK = b"POST /v1/chat HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 2\r\n\r\n{}"
 GET = b"GET /v1/models HTTP/1.1\r\nHost: api.openai.com\r\n\r\n"

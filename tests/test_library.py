@@ -27,6 +27,8 @@ from .routers.scenes import COOLDOWN, TTL, WINDOW
 from .routers.trials import EVERYTHING, played
 from .routers.upstreams import MISTRAL, Group, Upstream, alone
 
+pytestmark = pytest.mark.once
+
 ROLES = {"target": ("openai",), "next": ("anthropic",), "others": ("groq",)}
 NUMBERS = {
     "retries": 1, "cooldown": COOLDOWN, "timeout": 10, "patience": 10, "window": WINDOW, "ttl": TTL,

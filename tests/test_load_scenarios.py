@@ -20,6 +20,8 @@ from .routers.reference import Knobs
 from .routers.scenes import GROUP
 from .routers.upstreams import OPENAI, alone
 
+pytestmark = pytest.mark.once
+
 ROLES = {"target": ("openai",), "next": ("groq",)}
 NUMBERS = {
     "load": 40, "rpm": 5, "parallel": 2, "tpm": 1000, "patience": 8, "timeout": 8,

@@ -11,6 +11,8 @@ from .routers.page import line, rows
 from .routers.scenes import BUDGET
 from .routers.trials import MORE, REFERENCE, broken, history, seen
 
+pytestmark = pytest.mark.once
+
 PAGE = text("mutants.md").splitlines()
 HOW = "python benchmarks/mutants.py --write"
 

@@ -26,6 +26,8 @@ from .routers.scenes import ALL, FIRST, GROUP, SECOND
 from .routers.upstreams import ANTHROPIC, GROQ, OPENAI, Group
 from .stories import A, B, story, verdict
 
+pytestmark = pytest.mark.once
+
 
 def knobs_by(chance: Random) -> Knobs:
     members = chance.sample((OPENAI, GROQ, ANTHROPIC), 3)

@@ -21,6 +21,8 @@ from .routers.mutants.declared import ways
 from .routers.reference import Knobs
 from .routers.trials import EVERYTHING, played
 
+pytestmark = pytest.mark.once
+
 SETUPS = {
     "everything": EVERYTHING,
     "no cooldowns": Knobs(),

@@ -14,6 +14,8 @@ from llmroute_sim.patterns import matching
 from llmroute_sim.prose import Author
 from llmroute_sim.schemas import fitting
 
+pytestmark = pytest.mark.once
+
 seeds = st.integers(0, 1000)
 
 

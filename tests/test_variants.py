@@ -22,6 +22,8 @@ from .routers.mutants import promised
 from .routers.trials import EVERYTHING, played
 from .test_library import ALONE, NUMBERS, ROLES
 
+pytestmark = pytest.mark.once
+
 CONFIG = Path(str(files("llmroute_data").joinpath("configs/priorities.yaml")))
 FAULTS = [name for name in ALONE if name != "faults/tls-failure"]
 EVERYWHERE = [one for name in FAULTS for one in (f"{name}@target:every", *variants(name))]
