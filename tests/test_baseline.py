@@ -18,6 +18,8 @@ from pytest_llmroute.report.saved import dump
 from pytest_llmroute.standing import Standing, Terms
 from reports import cell, healthy, others, project, promised, report, sheet, tried
 
+pytestmark = pytest.mark.once
+
 OUTAGE = ("--scenario", "outage-503")
 LATER, PAST = date(2099, 12, 31), date(2020, 1, 1)
 TODAY = date(2027, 1, 1)

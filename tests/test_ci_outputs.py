@@ -22,6 +22,8 @@ from pytest_llmroute.report.terminal import Page
 from pytest_llmroute.standing import Standing, Terms
 from reports import cell, healthy, others, project, promised, report, sheet, tried
 
+pytestmark = pytest.mark.once
+
 OUTAGE = ("--scenario", "outage-503")
 PAGE = Page(100)
 NAME = "retry.bounded[chat] router_settings.num_retries of openai"

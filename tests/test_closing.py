@@ -13,6 +13,8 @@ from pytest_llmroute.report.closing import closing_lines
 from pytest_llmroute.report.matrix import ASCII
 from suites import run, write
 
+pytestmark = pytest.mark.once
+
 WORLDS = """
     import http.client, json
     import pytest

@@ -11,6 +11,8 @@ import pytest
 
 from suites import CONFIG, QUIET, ROUTER, WRONG_WAY_ROUND, ids, run, write
 
+pytestmark = pytest.mark.once
+
 ORDER = "own/llmroute.toml::fallback.order::all-down[chat:8]"
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from suites import CONFIG, ROUTER, WRONG_WAY_ROUND, ids, run, write
 
+pytestmark = pytest.mark.once
+
 BROKEN = "own/llmroute.toml::fallback.order::all-down[chat:8]"
 
 HINT = """

@@ -4,6 +4,8 @@ import pytest
 
 from fixtured import APP, SETTINGS, run, run_apart, write
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def _suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from pytest_llmroute.routers.own import OwnConfig, read
 from pytest_llmroute.routers.own.lines import key_lines
 from pytest_llmroute.run import Choice, judged, trials
 
+pytestmark = pytest.mark.once
+
 SHIPPED = Path(str(files("llmroute_data"))) / "configs" / "own-code"
 
 HEAD = """\

@@ -6,6 +6,8 @@ import pytest
 
 from inner import APP, INI, WATCH, Suite
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:

@@ -21,6 +21,8 @@ from llmroute_sim.writing import toml
 from pytest_llmroute import Incident, Place, Unknown, When, World, faults, strategies
 from pytest_llmroute.contracts import stream
 
+pytestmark = pytest.mark.once
+
 OPENAI = "https://api.openai.com/v1/chat/completions"
 PLACES = ("openai", "groq/llama-3.3-70b-versatile", "anthropic")
 
