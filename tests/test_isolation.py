@@ -20,7 +20,7 @@ def different(seed: int, count: int, pattern: str) -> object:
 
 @forking
 def test_cells_of_own_code_played_in_a_row_are_as_cells_played_alone():
-    assert different(1, 60, "llmroute.toml") == {}
+    assert different(1, 24, "llmroute.toml") == {}
 
 
 @litellm

@@ -91,10 +91,9 @@ def ways_in(name: str) -> tuple[Entry, ...]:
 def test_it_breaks_nothing_in_the_library(number):
     name, setups = PLAYED[number], list(SETUPS.values())
     entries = ways_in(name)
-    # Each scenario through two of the ways in, and all of them are taken.
-    for which in (number, number + len(entries) // 2 + 1):
-        entry, knobs = entries[which % len(entries)], setups[which % len(setups)]
-        assert alarms(knobs, bound(name, knobs, entry), entry) == []
+    # Each scenario through one of the ways in, and all of them are taken.
+    entry, knobs = entries[number % len(entries)], setups[number % len(setups)]
+    assert alarms(knobs, bound(name, knobs, entry), entry) == []
 
 
 @pytest.mark.wide
