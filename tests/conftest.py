@@ -2,10 +2,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from llmroute_sim.clock import Clock
+    from pytest_llmroute.routers.litellm import LiteLLMConfig
+    from scripted import Script
 
 # How long an example takes says nothing here: the machine may be busy.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,3 +35,40 @@ def _no_keys_from_outside(monkeypatch):
             monkeypatch.delenv(name)
         if name.startswith("GITHUB_"):
             monkeypatch.delenv(name)
+
+
+# Imported where it is used: what is sabotaged must be so before anybody has a copy.
+
+
+@pytest.fixture
+def door() -> Script:
+    """A simulator that answers by script."""
+    from scripted import Script
+
+    return Script()
+
+
+@pytest.fixture
+def clock(door: Script) -> Iterator[Clock]:
+    """The clock of a world in which only the script answers."""
+    from llmroute_sim.carriers.memory import in_memory
+    from llmroute_sim.clock import Clock
+
+    clock = Clock()
+    with in_memory(door, clock):
+        yield clock
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[str], LiteLLMConfig]:
+    """Read the text of a LiteLLM file."""
+    from pytest_llmroute.routers import litellm
+
+    def read(text: str) -> LiteLLMConfig:
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        config = litellm.read(path)
+        assert config is not None
+        return config
+
+    return read

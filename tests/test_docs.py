@@ -240,9 +240,8 @@ def test_the_two_jobs_come_first_in_the_readme():
     first, second = [
         block.text for block in blocks("README.md") if block.language in ("sh", "console")
     ][:2]
-    assert re.search(
-        r"llmroute run fixtures/llmroute_data/configs/\S+ \S+ --json report.json", first
-    )
+    named = "{two-providers,context-ladder,budget-and-cache}.yaml fixtures/llmroute_data/configs/own-code"
+    assert f"llmroute run fixtures/llmroute_data/configs/{named} --json report.json" in first
     assert "tox run" in second
 
 

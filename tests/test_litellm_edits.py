@@ -18,18 +18,6 @@ NAMES = [f"{edit.key}-{edit.contract}-{number}" for number, edit in enumerate(ED
 PLAYED = [pytest.param(e, id=n) for e, n in zip(EDITS, NAMES, strict=True) if e.asks]
 
 
-@pytest.fixture
-def read(tmp_path):
-    def read(text: str) -> litellm.LiteLLMConfig:
-        path = tmp_path / "config.yaml"
-        path.write_text(text)
-        config = litellm.read(path)
-        assert config is not None
-        return config
-
-    return read
-
-
 def promised(config: litellm.LiteLLMConfig, edit: Edit) -> list[Promise]:
     return [
         promise

@@ -65,18 +65,6 @@ environment_variables: {REDIS_HOST: here}
 
 
 @pytest.fixture
-def read(tmp_path):
-    def read(text: str) -> litellm.LiteLLMConfig:
-        path = tmp_path / "config.yaml"
-        path.write_text(text)
-        config = litellm.read(path)
-        assert config is not None
-        return config
-
-    return read
-
-
-@pytest.fixture
 def found(read):
     """The promises of one contract for a group, but for those of what a request may say; without a
     kind none of those that are the policy for the ways in of which a page says nothing."""

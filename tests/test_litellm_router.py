@@ -49,18 +49,6 @@ A = "a.llm.example"
 
 
 @pytest.fixture
-def read(tmp_path):
-    def read(text: str) -> litellm.LiteLLMConfig:
-        path = tmp_path / "config.yaml"
-        path.write_text(text)
-        config = litellm.read(path)
-        assert config is not None
-        return config
-
-    return read
-
-
-@pytest.fixture
 def run(read):
     """What happens when a file's router is asked while things go wrong."""
 

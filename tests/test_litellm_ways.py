@@ -17,7 +17,7 @@ from llmroute_sim.scenario import Ask, Scenario
 from llmroute_sim.simulator import Simulator
 from pytest_llmroute.ask import Pen
 from pytest_llmroute.play import Cell, play
-from pytest_llmroute.routers import Entry, MissingPackage, Question, Reply, litellm
+from pytest_llmroute.routers import Entry, MissingPackage, Question, Reply
 from pytest_llmroute.routers.litellm.methods import Broken, Events, Listening, request
 from pytest_llmroute.routers.litellm.router import LiteLLMRouter
 
@@ -57,18 +57,6 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": {
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "city", "strict": True, "schema": {
     "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"],
     "additionalProperties": False}}}  # fmt: skip
-
-
-@pytest.fixture
-def read(tmp_path):
-    def read(text: str) -> litellm.LiteLLMConfig:
-        path = tmp_path / "config.yaml"
-        path.write_text(text)
-        config = litellm.read(path)
-        assert config is not None
-        return config
-
-    return read
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -35,19 +35,6 @@ from scripted import (
     json_answer,
     stream_answer,
 )
-
-
-@pytest.fixture
-def door() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def clock(door: Script) -> Iterator[Clock]:
-    clock = Clock()
-    with in_memory(door, clock):
-        yield clock
-
 
 # -- clients, by what they are made of
 

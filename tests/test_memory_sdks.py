@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -25,19 +24,6 @@ from scripted import (
     json_answer,
     stream_answer,
 )
-
-
-@pytest.fixture
-def door() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def clock(door: Script) -> Iterator[Clock]:
-    clock = Clock()
-    with in_memory(door, clock):
-        yield clock
-
 
 # -- the SDKs, at the hosts that they have built in
 

@@ -25,19 +25,6 @@ from scripted import (
     blocking_get,
 )
 
-
-@pytest.fixture
-def door() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def clock(door: Script) -> Iterator[Clock]:
-    clock = Clock()
-    with in_memory(door, clock):
-        yield clock
-
-
 # -- what is not simulated
 
 

@@ -32,7 +32,6 @@ __all__ = (
     "several",
     "spelled",
     "text",
-    "tokens",
     "truth",
 )
 
@@ -58,16 +57,6 @@ def count(least: int) -> Check:
         if not (whole and math.isfinite(value) and value == int(value) and value >= least):
             raise ValueError(f"is not a whole number from {least} up")
         return int(value)
-
-    return check
-
-
-def tokens(least: int) -> Check:
-    """Whole tokens, from ``least`` up. A sum that comes to a part of one is rounded up."""
-
-    def check(value: Any) -> int:
-        part = isinstance(value, float) and math.isfinite(value)
-        return int(count(least)(math.ceil(value) if part else value))
 
     return check
 
@@ -184,7 +173,7 @@ _ASK: Mapping[str, Check] = {
     "question": text,
     "options": _table,
     "labels": labels,
-    "tokens": tokens(1),
+    "tokens": count(1),
     "stream": truth,
     "conversation": truth,
     "leave-after": count(1),

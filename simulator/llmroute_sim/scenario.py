@@ -34,7 +34,6 @@ from llmroute_sim.reading import (
     read,
     several,
     spelled,
-    tokens,
     truth,
 )
 from llmroute_sim.reading import text as said
@@ -291,7 +290,7 @@ _SCENARIO: Mapping[str, Check] = {
     "one-way": truth,
 }
 _KEYS = (*_SCENARIO, "incident", "ask", "bills")
-_BILLS: Mapping[str, Check] = {"input": tokens(0), "output": tokens(0)}
+_BILLS: Mapping[str, Check] = {"input": count(0), "output": count(0)}
 
 
 def _scenario(name: str, entry: Mapping[str, Any], roles: Mapping[str, Sequence[str]]) -> Scenario:

@@ -47,8 +47,8 @@ def take(reply: Reply, heard: Heard) -> None:
         reply.finish = heard.finish
     elif reply.finish is None and heard.ends:
         reply.finish = ""
-    reply.tokens_in = _larger(reply.tokens_in, heard.tokens_in)
-    reply.tokens_out = _larger(reply.tokens_out, heard.tokens_out)
+    reply.tokens_in = _most((reply.tokens_in, heard.tokens_in))
+    reply.tokens_out = _most((reply.tokens_out, heard.tokens_out))
     reply.model = heard.model or reply.model
     reply.cost = reply.cost if heard.cost is None else heard.cost
 
@@ -286,10 +286,6 @@ def _tokens(usage: object, names: tuple[str, ...], beside: tuple[str, ...] = ())
 
 def _most(counts: Iterable[int | None]) -> int | None:
     return max((count for count in counts if count is not None), default=None)
-
-
-def _larger(one: int | None, other: int | None) -> int | None:
-    return _most((one, other))
 
 
 def _model(value: object) -> str | None:

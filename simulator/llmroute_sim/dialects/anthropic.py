@@ -14,7 +14,7 @@ from typing import Any
 
 from llmroute_sim.dialects import anthropic_models, anthropic_requests
 from llmroute_sim.dialects.anthropic_messages import FINISH, events, message
-from llmroute_sim.dialects.bodies import encoded
+from llmroute_sim.dialects.bodies import whole
 from llmroute_sim.dialects.editing import changed
 from llmroute_sim.dialects.errors import table
 from llmroute_sim.dialects.listings import listing, one_of
@@ -25,7 +25,6 @@ from llmroute_sim.wire import Data, Event, Framing, Head, Headers, Request
 
 __all__ = ("Anthropic",)
 
-_JSON: Headers = (("content-type", "application/json"),)
 _SSE: Headers = (("content-type", "text/event-stream; charset=utf-8"),)
 
 
@@ -67,15 +66,15 @@ class Anthropic:
         """A message, or the events that build it."""
         if prompt.stream:
             return _streamed(headers, events(prompt, answer))
-        return _whole(headers, message(prompt, answer))
+        return whole(headers, message(prompt, answer))
 
     def tell(self, prompt: Prompt, models: Sequence[Model], headers: Headers) -> Iterator[Event]:
         """A page of the models that are sold, the one that was asked for, or a count of tokens."""
         if prompt.operation == "count_tokens":
-            return _whole(headers, f'{{"input_tokens":{prompt.tokens}}}')
+            return whole(headers, f'{{"input_tokens":{prompt.tokens}}}')
         if prompt.operation == "model":
-            return _whole(headers, anthropic_models.one(models[0]))
-        return _whole(headers, anthropic_models.paged(models, prompt.page))
+            return whole(headers, anthropic_models.one(models[0]))
+        return whole(headers, anthropic_models.paged(models, prompt.page))
 
     def refuse(self, refusal: Refusal, request_id: str, headers: Headers) -> Iterator[Event]:
         """The status, headers and body of the kind in the error table."""
@@ -158,12 +157,6 @@ def _thousands(bucket: Bucket | Calendar) -> int:
     if bucket.limit < 10_000:
         return int(bucket.level + 1e-6)
     return min(bucket.limit, round(bucket.level / 1000) * 1000)
-
-
-def _whole(headers: Headers, text: str) -> Iterator[Event]:
-    body = encoded(text)
-    yield Head(200, _JSON + headers, Framing.LENGTH, len(body))
-    yield Data(body)
 
 
 def _streamed(headers: Headers, events: Iterator[Data]) -> Iterator[Event]:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
 from llmroute_sim.prompt import Prompt
+from llmroute_sim.wire import Data, Event, Framing, Head, Headers
 
-__all__ = ("canonical", "digest", "encoded", "kind_of", "pieces", "quoted", "read", "remembered")
+__all__ = (
+    "canonical",
+    "digest",
+    "encoded",
+    "kind_of",
+    "pieces",
+    "quoted",
+    "read",
+    "remembered",
+    "whole",
+)
 
 _Seen = TypeVar("_Seen", bound=Hashable)
 
@@ -85,3 +96,10 @@ def kind_of(value: object) -> str:
             return "an array"
         case _:
             return "an object"
+
+
+def whole(headers: Headers, text: str) -> Iterator[Event]:
+    """An answer that is not streamed: JSON, under status 200."""
+    body = encoded(text)
+    yield Head(200, (("content-type", "application/json"), *headers), Framing.LENGTH, len(body))
+    yield Data(body)

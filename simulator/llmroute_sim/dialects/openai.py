@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from llmroute_sim.dialects import openai_chat, openai_requests, openai_text
-from llmroute_sim.dialects.bodies import encoded, quoted
+from llmroute_sim.dialects.bodies import quoted, whole
 from llmroute_sim.dialects.editing import changed
 from llmroute_sim.dialects.errors import duration, table
 from llmroute_sim.dialects.listings import listing, one_of
@@ -24,7 +24,6 @@ from llmroute_sim.wire import Data, Event, Framing, Head, Headers, Request
 
 __all__ = ("OpenAI",)
 
-_JSON: Headers = (("content-type", "application/json"),)
 _ALWAYS: Headers = (("openai-version", "2020-10-01"), ("openai-processing-ms", "0"))
 _SSE: Headers = (("content-type", "text/event-stream; charset=utf-8"),)
 
@@ -72,18 +71,19 @@ class OpenAI:
         if prompt.operation == "chat":
             if prompt.stream:
                 return _streamed(headers, openai_chat.chunks(prompt, answer))
-            return _whole(headers, openai_chat.completion(prompt, answer))
+            return whole(headers, openai_chat.completion(prompt, answer))
         if prompt.operation == "embeddings":
-            return _whole(headers, _embeddings(prompt, answer))
+            return whole(headers, _embeddings(prompt, answer))
         if prompt.stream:
             return _streamed(headers, openai_text.pieces(prompt, answer))
-        return _whole(headers, openai_text.text(prompt, answer))
+        return whole(headers, openai_text.text(prompt, answer))
 
     def tell(self, prompt: Prompt, models: Sequence[Model], headers: Headers) -> Iterator[Event]:
         """The models that are sold, or the one that was asked for."""
         listed = ",".join(map(_model, models))
-        whole = f'{{"object":"list","data":[{listed}]}}' if prompt.operation == "models" else listed
-        return _whole(headers, whole)
+        if prompt.operation == "models":
+            listed = f'{{"object":"list","data":[{listed}]}}'
+        return whole(headers, listed)
 
     def refuse(self, refusal: Refusal, request_id: str, headers: Headers) -> Iterator[Event]:
         """The status, headers and body of the kind in the error table."""
@@ -154,12 +154,6 @@ class OpenAI:
 def _model(model: Model) -> str:
     """A model as it is listed. When it was made is not known."""
     return f'{{"id":{quoted(model.name)},"object":"model","created":0,"owned_by":"system"}}'
-
-
-def _whole(headers: Headers, text: str) -> Iterator[Event]:
-    body = encoded(text)
-    yield Head(200, _JSON + headers, Framing.LENGTH, len(body))
-    yield Data(body)
 
 
 def _streamed(headers: Headers, chunks: Iterator[Data]) -> Iterator[Event]:

@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmroute_sim.dialects import Unreadable
-from llmroute_sim.dialects.bodies import kind_of
+from llmroute_sim.dialects.bodies import kind_of, read
 from llmroute_sim.prompt import Refusal
 
 __all__ = (
-    "NOT_JSON",
+    "ANSWER_IGNORES",
     "absent",
     "absent_or_mistyped",
     "boolean",
     "check_range",
+    "fields_in",
     "invalid",
     "listed",
     "mistyped",
@@ -28,12 +29,29 @@ __all__ = (
     "wants_usage",
 )
 
-NOT_JSON = (
+_NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using "
     "your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not "
     "valid JSON. If you have trouble figuring out how to fix this, please contact us through our "
     "help center at help.openai.com.)"
 )
+
+ANSWER_IGNORES = frozenset(
+    ("stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier",
+     "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention")
+)  # fmt: skip
+"""Fields that change how an answer travels, what it costs or who asked, but not what it says."""
+
+
+def fields_in(body: bytes) -> dict[str, Any]:
+    """The fields of a request. Raises :class:`~llmroute_sim.dialects.Unreadable`."""
+    try:
+        fields = read(body)
+    except ValueError:
+        raise invalid(_NOT_JSON) from None
+    if type(fields) is not dict:
+        raise invalid(_NOT_JSON)
+    return fields
 
 
 def boolean(fields: Mapping[str, Any], name: str) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmroute_sim.dialects.bodies import digest, read, remembered
+from llmroute_sim.dialects.bodies import digest, remembered
 from llmroute_sim.dialects.openai_fields import (
-    NOT_JSON,
+    ANSWER_IGNORES,
     absent,
     absent_or_mistyped,
     boolean,
     check_range,
+    fields_in,
     invalid,
     listed,
     mistyped,
@@ -32,13 +33,7 @@ from llmroute_sim.tokens import PER_MESSAGE, PER_PART, count
 
 __all__ = ("parse",)
 
-_ANSWER_IGNORES = frozenset(
-    ("stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier",
-     "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention")
-)  # fmt: skip
-"""Fields that change how an answer travels, what it costs or who asked, but not what it says."""
-
-_USUAL = _ANSWER_IGNORES | frozenset(
+_USUAL = ANSWER_IGNORES | frozenset(
     ("model", "messages", "audio", "frequency_penalty", "logit_bias", "max_completion_tokens",
      "max_tokens", "modalities", "moderation", "prediction", "presence_penalty",
      "reasoning_effort", "seed", "temperature", "top_p", "verbosity", "web_search_options")
@@ -57,12 +52,7 @@ _RANGES = {"temperature": (0, 2), "top_p": (0, 1), "presence_penalty": (-2, 2), 
 @remembered
 def parse(body: bytes, operation: Operation) -> Prompt:
     """Understand the body of a request. Raises :class:`~llmroute_sim.dialects.Unreadable`."""
-    try:
-        fields = read(body)
-    except ValueError:
-        raise invalid(NOT_JSON) from None
-    if type(fields) is not dict:
-        raise invalid(NOT_JSON)
+    fields = fields_in(body)
     model = fields.get("model")
     if not model:
         raise invalid("you must provide a model parameter")
@@ -106,7 +96,7 @@ def _chat(model: str, fields: Mapping[str, Any]) -> Prompt:
         model,
         tuple(texts),
         count("\n".join(texts)) + PER_MESSAGE * len(messages) + PER_PART * parts,
-        digest("chat", fields, _ANSWER_IGNORES),
+        digest("chat", fields, ANSWER_IGNORES),
         stream,
         stream and wants_usage(fields),
         positive(fields, "max_completion_tokens") or positive(fields, "max_tokens"),

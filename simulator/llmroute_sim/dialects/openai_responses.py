@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from llmroute_sim.dialects import openai_responses_events, openai_responses_requests
-from llmroute_sim.dialects.bodies import encoded
+from llmroute_sim.dialects.bodies import encoded, whole
 from llmroute_sim.dialects.editing import changed, opened
 from llmroute_sim.dialects.openai import OpenAI
 from llmroute_sim.prompt import Answer, Operation, Prompt, Refusal
@@ -26,7 +26,6 @@ from llmroute_sim.wire import Data, Event, Framing, Head, Headers, Request
 
 __all__ = ("OpenAIResponses",)
 
-_JSON: Headers = (("content-type", "application/json"),)
 _SSE: Headers = (("content-type", "text/event-stream; charset=utf-8"),)
 
 _NUMBER = re.compile(rb'"sequence_number":(\d+)')
@@ -64,11 +63,11 @@ class OpenAIResponses:
         if prompt.stream:
             told = openai_responses_events.events(prompt, answer)
             return chain((Head(200, _SSE + headers, Framing.CHUNKED),), told)
-        return _whole(headers, openai_responses_events.response(prompt, answer))
+        return whole(headers, openai_responses_events.response(prompt, answer))
 
     def tell(self, prompt: Prompt, models: Sequence[Model], headers: Headers) -> Iterator[Event]:
         """How many tokens a request has."""
-        return _whole(
+        return whole(
             headers, f'{{"object":"response.input_tokens","input_tokens":{prompt.tokens}}}'
         )
 
@@ -151,12 +150,6 @@ class OpenAIResponses:
     def headers(self, request_id: str, room: Room | None) -> Headers:
         """As in OpenAI's other formats."""
         return self._kin.headers(request_id, room)
-
-
-def _whole(headers: Headers, text: str) -> Iterator[Event]:
-    body = encoded(text)
-    yield Head(200, _JSON + headers, Framing.LENGTH, len(body))
-    yield Data(body)
 
 
 def _event(kind: str, fields: Mapping[str, Any]) -> bytes:

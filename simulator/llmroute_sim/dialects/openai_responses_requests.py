@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmroute_sim.dialects import Unreadable
-from llmroute_sim.dialects.bodies import digest, read, remembered
+from llmroute_sim.dialects.bodies import digest, remembered
 from llmroute_sim.dialects.openai_fields import (
-    NOT_JSON,
+    ANSWER_IGNORES,
     absent,
     boolean,
     check_range,
+    fields_in,
     invalid,
     mistyped,
     positive,
@@ -34,12 +35,6 @@ from llmroute_sim.tokens import PER_MESSAGE, PER_PART, count
 
 __all__ = ("parse",)
 
-_ANSWER_IGNORES = frozenset(
-    ("stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier",
-     "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention")
-)  # fmt: skip
-"""Fields that change how an answer travels, what it costs or who asked, but not what it says."""
-
 _LEAST = 16
 """Tokens that an answer must be allowed at least."""
 
@@ -49,12 +44,7 @@ _ID = "resp_"
 @remembered
 def parse(body: bytes, operation: Operation) -> Prompt:
     """Understand the body of a request. Raises :class:`~llmroute_sim.dialects.Unreadable`."""
-    try:
-        fields = read(body)
-    except ValueError:
-        raise invalid(NOT_JSON) from None
-    if type(fields) is not dict:
-        raise invalid(NOT_JSON)
+    fields = fields_in(body)
     model = _model(fields)
     earlier = _earlier(fields.get("previous_response_id"))
     given = _given(fields, earlier)
@@ -81,7 +71,7 @@ def parse(body: bytes, operation: Operation) -> Prompt:
         model,
         tuple(texts),
         count("\n".join(texts)) + PER_MESSAGE * messages + PER_PART * given.parts,
-        digest(operation, fields, _ANSWER_IGNORES),
+        digest(operation, fields, ANSWER_IGNORES),
         stream,
         True,
         limit,

@@ -14,7 +14,9 @@ from pytest_llmroute.contracts.reading import (
     failed,
     fruitless,
     made,
+    owned,
     retries_of,
+    settled,
     shadowed,
     spoke,
     surely,
@@ -62,17 +64,14 @@ class Total:
         """One observation per call that met a failure at one of the groups."""
         for call in history.calls:
             attempts = made(history, call)
-            if not any(
-                failed(attempt) and any(group.owns(attempt) for group in self.groups)
-                for attempt in attempts
-            ):
+            if not any(failed(attempt) and owned(self.groups, attempt) for attempt in attempts):
                 continue
             most = len(self.groups) * (1 + retries_of(call, self.retries)[1])
             says = f"{call.id} made {len(attempts)} attempts; at most {most} allowed"
             evidence = (call.id, *(attempt.id for attempt in attempts))
             if len(attempts) > most:
                 yield Observation(False, attempts[most].id, says, evidence)
-            elif (answered(call) or fruitless(call)) and not shadowed(history, call):
+            elif settled(history, call):
                 yield Observation(True, call.id, says, evidence)
 
 

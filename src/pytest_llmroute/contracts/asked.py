@@ -13,8 +13,9 @@ from pytest_llmroute.contracts.reading import (
     became,
     down,
     failed,
-    fruitless,
     made,
+    owned,
+    settled,
     shadowed,
     surely,
     where,
@@ -48,7 +49,7 @@ class Disabled:
             outside = [
                 attempt
                 for attempt in attempts[attempts.index(failures[0]) + 1 :]
-                if not own.owns(attempt) and any(other.owns(attempt) for other in others)
+                if not own.owns(attempt) and owned(others, attempt)
             ]
             if outside:
                 says = (
@@ -56,7 +57,7 @@ class Disabled:
                     f" {call.id} disables fallbacks"
                 )
                 yield Observation(False, outside[0].id, says, evidence)
-            elif (answered(call) or fruitless(call)) and not shadowed(history, call):
+            elif settled(history, call):
                 says = f"{call.id}, which disables fallbacks, asked nobody else after {became(failures[0])}"
                 yield Observation(True, call.id, says, evidence)
 
@@ -92,7 +93,7 @@ class Capable:
                 attempt
                 for attempt in made(history, call)
                 if attempt.prompt is not None
-                and any(target.owns(attempt) for target in self.targets)
+                and owned(self.targets, attempt)
                 and any(
                     wanted in _SAYS.get(attempt.operation or "", ()) for wanted in call.features
                 )
@@ -197,7 +198,7 @@ class Named:
             [source] = sources
             if (
                 self.targets[0].owns(source)
-                or not any(target.owns(source) for target in self.targets)
+                or not owned(self.targets, source)
                 or not down(history, self.targets[0], source.started)
             ):
                 continue

@@ -22,6 +22,7 @@ from pytest_llmroute.contracts.reading import (
     forsaken,
     made,
     money,
+    owned,
     routed,
     seconds,
     shadowed,
@@ -124,7 +125,7 @@ class Returns:
             call = after[0]
             attempts = made(history, call)
             evidence = (*(attempt.id for attempt in spree.paid), call.id)
-            asked = next((a for a in attempts if _any_owns(self.targets, a)), None)
+            asked = next((a for a in attempts if owned(self.targets, a)), None)
             late = f"{seconds(call.started - end)} after the window"
             if asked is not None:
                 says = f"{asked.id} asked {where(asked)} again {late}"
@@ -145,7 +146,7 @@ class Returns:
             for call in _of_groups(history, spree.groups)
             if call.started < spree.reached
         ]
-        return all(attempts and _any_owns(self.targets, attempts[0]) for attempts in until)
+        return all(attempts and owned(self.targets, attempts[0]) for attempts in until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,12 +279,8 @@ def _asked(history: History, targets: tuple[Target, ...]) -> list[Attempt]:
     return [
         attempt
         for attempt in history.attempts
-        if attempt.via is None and not attempt.aside and _any_owns(targets, attempt)
+        if attempt.via is None and not attempt.aside and owned(targets, attempt)
     ]
-
-
-def _any_owns(targets: tuple[Target, ...], attempt: Attempt) -> bool:
-    return any(target.owns(attempt) for target in targets)
 
 
 def _of_groups(history: History, groups: frozenset[str | None]) -> list[Call]:

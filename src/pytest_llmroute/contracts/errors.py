@@ -13,6 +13,7 @@ from pytest_llmroute.contracts.reading import (
     ended,
     failed,
     made,
+    owned,
     seconds,
     shadowed,
     where,
@@ -53,7 +54,7 @@ class Own:
                 or call.failure is None
                 or not attempts
                 or shadowed(history, call)
-                or not all(any(t.owns(a) for t in self.targets) for a in attempts)
+                or not all(owned(self.targets, a) for a in attempts)
                 or not all((a.status or 0) >= 400 and failed(a) for a in attempts)
             ):
                 continue

@@ -17,6 +17,8 @@ from pytest_llmroute.contracts.reading import (
     follow,
     fruitless,
     made,
+    owned,
+    settled,
     shadowed,
     spoke,
     where,
@@ -94,7 +96,7 @@ class Answers:
                 yield Observation(False, call.id, says, evidence)
 
     def _met(self, attempt: Attempt) -> bool:
-        return failed(attempt) and any(target.owns(attempt) for target in self.chain)
+        return failed(attempt) and owned(self.chain, attempt)
 
     def _left(self, history: History, call: Call, failures: list[Attempt]) -> str | None:
         """A target that could still have been asked, however the failures are read."""
@@ -137,7 +139,7 @@ class Order:
             return None
 
         for call in calls_of(history, self.chain, self.group):
-            visits = [a for a in made(history, call) if any(t.owns(a) for t in self.chain)]
+            visits = [a for a in made(history, call) if owned(self.chain, a)]
             if not any(map(failed, visits)) or call.features or shadowed(history, call):
                 continue
             readings, wrong = follow(-1, visits, self.chain, step)
@@ -170,7 +172,7 @@ class Elsewhere:
             failures = [
                 number
                 for number, attempt in enumerate(attempts)
-                if failed(attempt) and self._inside(attempt)
+                if failed(attempt) and owned(self.allowed, attempt)
             ]
             if not failures:
                 continue
@@ -178,19 +180,15 @@ class Elsewhere:
             outside = [
                 attempt
                 for attempt in attempts[failures[0] + 1 :]
-                if not self._inside(attempt) and _same_trade(first, attempt)
+                if not owned(self.allowed, attempt) and _same_trade(first, attempt)
             ]
             for attempt in outside:
                 says = f"{attempt.id} asked {where(attempt)} after {became(first)}"
                 yield Observation(False, attempt.id, says, (call.id, first.id, attempt.id))
-            told = (answered(call) or fruitless(call)) and not shadowed(history, call)
-            if not outside and told:
+            if not outside and settled(history, call):
                 says = f"{call.id} stayed among the allowed targets after {became(first)}"
                 evidence = (call.id, *(attempt.id for attempt in attempts))
                 yield Observation(True, call.id, says, evidence)
-
-    def _inside(self, attempt: Attempt) -> bool:
-        return any(target.owns(attempt) for target in self.allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +204,7 @@ class Once:
         """One observation per call that left a target after a failure."""
         nobody: frozenset[int] = frozenset()
         for call in history.calls:
-            visits = [a for a in made(history, call) if any(t.owns(a) for t in self.targets)]
+            visits = [a for a in made(history, call) if owned(self.targets, a)]
             if not any(map(failed, visits[:-1])):
                 continue
             readings, wrong = follow((-1, nobody), visits, self.targets, _leave)
@@ -214,11 +212,7 @@ class Once:
             if wrong is not None:
                 says = f"{wrong.id} went back to {where(wrong)}, which {call.id} had left"
                 yield Observation(False, wrong.id, says, evidence)
-            elif (
-                all(len(left) > 1 for _, left in readings)
-                and (answered(call) or fruitless(call))
-                and not shadowed(history, call)
-            ):
+            elif all(len(left) > 1 for _, left in readings) and settled(history, call):
                 path = ", then ".join(dict.fromkeys(where(visit) for visit in visits))
                 says = f"{call.id} asked {path}, and none of them again later"
                 yield Observation(True, call.id, says, evidence)

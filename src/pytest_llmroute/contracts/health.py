@@ -11,14 +11,17 @@ from llmroute_sim.history import Attempt, Call, History
 from pytest_llmroute.contracts import Observation, Target
 from pytest_llmroute.contracts.reading import (
     INSTANT,
+    began_at,
     deployments_of,
     ended,
     failed,
     flawed,
     forsaken,
+    groups_of,
     made,
     routed,
     seconds,
+    sibling_serves,
     spoke,
     transient,
     where,
@@ -69,7 +72,8 @@ class Cooldown:
 
     def _left(self, history: History, attempts: list[Attempt], since: float) -> _Rest | None:
         """The first time from ``since`` that a deployment left rotation."""
-        calls = _asking(history, attempts)
+        groups = groups_of(history, attempts)
+        calls = [call for call in history.calls if call.group in groups]
         own = {call.id: call for call in calls}
         asked = [a for a in attempts if a.started >= since and a.call in own]
         settled = sorted(asked, key=ended)
@@ -105,7 +109,7 @@ class Cooldown:
                 if (
                     attempt.id in mine
                     and attempt.started < until
-                    and _sibling_serves(history, rest, attempt)
+                    and sibling_serves(history, rest.groups, mine, attempt.started, rest.out)
                 ):
                     says = (
                         f"{attempt.id} asked {where(attempt)} {seconds(attempt.started - rest.out)}"
@@ -138,7 +142,7 @@ class Cooldown:
             yield Observation(True, first.id, says, (rest.last.id, first.id))
             return
         after = [call for call in rest.calls if call.started > longest + _GRACE]
-        if all(_began_there(history, call, mine) for call in rest.before) and (
+        if all(began_at(history, call, mine) for call in rest.before) and (
             missing := [call for call in after if routed(history, call)]
         ):
             call = missing[0]
@@ -162,12 +166,9 @@ class _Rest:
     calls: tuple[Call, ...]
     before: tuple[Call, ...]
 
-
-def _asking(history: History, attempts: list[Attempt]) -> list[Call]:
-    """The calls of the groups that ask a deployment."""
-    askers = {attempt.call for attempt in attempts}
-    groups = {call.group for call in history.calls if call.id in askers}
-    return [call for call in history.calls if call.group in groups]
+    @property
+    def groups(self) -> set[str | None]:
+        return {call.group for call in self.calls}
 
 
 def _counts(attempt: Attempt, call: Call) -> bool:
@@ -194,11 +195,6 @@ def _earliest(
     return ended(counted[0] if doubtful else streak[-1])
 
 
-def _began_there(history: History, call: Call, mine: set[str]) -> bool:
-    attempts = made(history, call)
-    return bool(attempts) and attempts[0].id in mine
-
-
 def _served_elsewhere(history: History, call: Call, mine: set[str]) -> bool:
     attempts = made(history, call)
     return not any(a.id in mine for a in attempts) and any(map(whole, attempts))
@@ -210,24 +206,8 @@ def _skipped(history: History, rest: _Rest, then: float) -> bool:
     mine = {attempt.id for attempt in rest.attempts}
     after = [call for call in rest.calls if rest.out < call.started < then]
     skips = [call for call in after if _served_elsewhere(history, call, mine)]
-    habit = all(_began_there(history, call, mine) for call in rest.before)
+    habit = all(began_at(history, call, mine) for call in rest.before)
     return habit and bool(skips) and len(rest.before) + len(skips) >= _ROW
-
-
-def _sibling_serves(history: History, rest: _Rest, asked: Attempt) -> bool:
-    """Whether the latest that was heard from siblings, since the deployment left, was an answer."""
-    mine = {attempt.id for attempt in rest.attempts}
-    groups = {call.id for call in rest.calls}
-    heard = [
-        attempt
-        for attempt in history.attempts
-        if attempt.via is None
-        and not attempt.aside
-        and attempt.call in groups
-        and attempt.id not in mine
-        and rest.out <= ended(attempt) <= asked.started
-    ]
-    return bool(heard) and whole(max(heard, key=ended))
 
 
 CONTRACTS = (Cooldown, Transient, Leaves, Stays)

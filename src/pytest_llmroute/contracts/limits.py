@@ -15,6 +15,7 @@ from pytest_llmroute.contracts.picks import Standing
 from pytest_llmroute.contracts.reading import (
     INSTANT,
     ended,
+    groups_of,
     made,
     seconds,
     shadowed,
@@ -55,7 +56,7 @@ class InFlight:
             yield Observation(False, last.id, says, tuple(s.attempt.id for s in full.inside))
         if over or self.limit < 1:
             return
-        groups = _groups(history, load)
+        groups = groups_of(history, (span.attempt for span in load))
         for full in crowded(load, self.limit):
             inside = {span.attempt.call for span in full.inside}
             more = [
@@ -158,7 +159,7 @@ class Rate:
             # Too many in one placing of windows, not in another: who knows what kept a call off.
             return
         callers = {attempt.call for attempt in asked}
-        groups = {call.group for call in history.calls if call.id in callers}
+        groups = groups_of(history, asked)
         for call in history.calls:
             if call.group not in groups or call.outcome == "left" or call.id in callers:
                 continue
@@ -206,7 +207,8 @@ class Room:
         was answered though a target was full."""
         loads = [spans(history, target) for target in self.targets]
         standing = [Standing(history, target) for target in self.targets]
-        groups = {self.group} if self.group is not None else _groups(history, *loads)
+        came = (span.attempt for load in loads for span in load)
+        groups = {self.group} if self.group is not None else groups_of(history, came)
         for call in history.calls:
             if call.group not in groups or call.ended is None or shadowed(history, call):
                 continue
@@ -252,9 +254,3 @@ class Room:
         else:
             counted = [span for span in counted if span.end > call.started + INSTANT]
         return 0 < self.limit <= len(counted)
-
-
-def _groups(history: History, *loads: Sequence[Span]) -> set[str | None]:
-    """The names that were asked for by the calls that came to targets."""
-    callers = {span.attempt.call for load in loads for span in load}
-    return {call.group for call in history.calls if call.id in callers}

@@ -6,16 +6,17 @@ Where the history leaves a doubt, it is read in the router's favour.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
 from llmroute_sim.history import Attempt, Call, History
-from pytest_llmroute.contracts import Target
+from pytest_llmroute.contracts import Target, answered
 
 __all__ = (
     "INSTANT",
     "became",
+    "began_at",
     "calls_of",
     "changes_nothing",
     "deployments_of",
@@ -26,13 +27,17 @@ __all__ = (
     "follow",
     "forsaken",
     "fruitless",
+    "groups_of",
     "made",
     "money",
+    "owned",
     "retries_of",
     "routed",
     "same_deployment",
     "seconds",
+    "settled",
     "shadowed",
+    "sibling_serves",
     "spoke",
     "surely",
     "transient",
@@ -148,6 +153,24 @@ def shadowed(history: History, call: Call) -> bool:
     )
 
 
+def settled(history: History, call: Call) -> bool:
+    """Whether what a call asked, and what it did not, is known to its end: its caller stayed, and no
+    attempt of nobody's began while it ran."""
+    return (answered(call) or fruitless(call)) and not shadowed(history, call)
+
+
+def groups_of(history: History, attempts: Iterable[Attempt]) -> set[str | None]:
+    """The names that were asked for by the calls that made the attempts."""
+    callers = {attempt.call for attempt in attempts}
+    return {call.group for call in history.calls if call.id in callers}
+
+
+def began_at(history: History, call: Call, attempts: Collection[str]) -> bool:
+    """Whether the first that a call asked is among the attempts of these ids."""
+    asked = made(history, call)
+    return bool(asked) and asked[0].id in attempts
+
+
 def retries_of(call: Call, configured: int) -> tuple[int, int]:
     """How many retries a call has at least and at most: as many as it says itself (``num_retries``),
     else those that are configured; what its client may do (``max_retries``) counts or does not."""
@@ -185,6 +208,11 @@ def calls_of(history: History, targets: Sequence[Target], group: str | None) -> 
 
 
 # -- attempts and targets
+
+
+def owned(targets: Iterable[Target], attempt: Attempt) -> bool:
+    """Whether an attempt went to one of the targets."""
+    return any(target.owns(attempt) for target in targets)
 
 
 def surely(target: Target, attempt: Attempt) -> bool:
@@ -250,6 +278,28 @@ def down(
     ]
     answers = [began.get(a.call or "", a.started) for a in known if whole(a) and not a.aside]
     return any(all(start <= ended(failure) for start in answers) for failure in failures)
+
+
+def sibling_serves(
+    history: History,
+    groups: Collection[str | None],
+    attempts: Collection[str],
+    moment: float,
+    since: float = 0.0,
+) -> bool:
+    """Whether the latest that the calls for these groups heard before a moment, from anybody whose
+    attempts are not of these ids, was an answer."""
+    calls = {call.id for call in history.calls if call.group in groups}
+    heard = [
+        attempt
+        for attempt in history.attempts
+        if attempt.via is None
+        and not attempt.aside
+        and attempt.call in calls
+        and attempt.id not in attempts
+        and since <= ended(attempt) <= moment
+    ]
+    return bool(heard) and whole(max(heard, key=ended))
 
 
 def follow(

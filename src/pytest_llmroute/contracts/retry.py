@@ -18,9 +18,11 @@ from pytest_llmroute.contracts.reading import (
     failed,
     fruitless,
     made,
+    owned,
     retries_of,
     same_deployment,
     seconds,
+    settled,
     shadowed,
     spoke,
     surely,
@@ -58,7 +60,7 @@ class Bounded:
             )
             if len(tries) > most:
                 yield Observation(False, tries[most].id, says, evidence)
-            elif (answered(call) or fruitless(call)) and not shadowed(history, call):
+            elif settled(history, call):
                 yield Observation(True, call.id, says, evidence)
 
 
@@ -140,7 +142,7 @@ class Hint:
                 or hinted.status not in (429, 503)
                 or hinted.via is not None
                 or hinted.aside
-                or not any(target.owns(hinted) for target in self.targets)
+                or not owned(self.targets, hinted)
             ):
                 continue
             told = ended(hinted) if hinted.head is None else hinted.head
@@ -193,7 +195,7 @@ class Hopeless:
             for number, refusal in enumerate(attempts):
                 if (
                     not changes_nothing(refusal)
-                    or not any(target.owns(refusal) for target in self.targets)
+                    or not owned(self.targets, refusal)
                     or any(_same_request(refusal, earlier) for earlier in judged)
                 ):
                     continue
@@ -207,7 +209,7 @@ class Hopeless:
                     says = f"{again[0].id} asked {where(refusal)} the same after {became(refusal)}"
                     evidence = (call.id, refusal.id, *(later.id for later in again))
                     yield Observation(False, again[0].id, says, evidence)
-                elif (answered(call) or fruitless(call)) and not shadowed(history, call):
+                elif settled(history, call):
                     says = f"{became(refusal)}, and {call.id} did not ask it the same again"
                     yield Observation(True, refusal.id, says, (call.id, refusal.id))
 

@@ -12,14 +12,17 @@ from llmroute_sim.history import Attempt, Call, History
 from pytest_llmroute.contracts import Observation, Target
 from pytest_llmroute.contracts.reading import (
     became,
+    began_at,
     deployments_of,
     ended,
     failed,
     flawed,
     forsaken,
+    groups_of,
     made,
     routed,
     shadowed,
+    sibling_serves,
     where,
     whole,
 )
@@ -65,8 +68,7 @@ class Leaves:
     def _after(
         self, history: History, counted: list[Attempt], out: float, mine: set[str]
     ) -> Iterator[Observation]:
-        askers = {attempt.call for attempt in counted}
-        groups = {call.group for call in history.calls if call.id in askers}
+        groups = groups_of(history, counted)
         first = f"{where(counted[-1])} had failed {len(counted)} times of {len(counted)}"
         evidence = tuple(attempt.id for attempt in counted)
         for call in history.calls:
@@ -77,7 +79,7 @@ class Leaves:
                 continue
             attempts = made(history, call)
             back = [attempt for attempt in attempts if attempt.id in mine]
-            if back and _sibling_serves(history, groups, mine, back[0].started):
+            if back and sibling_serves(history, groups, mine, back[0].started):
                 says = f"{back[0].id} asked {where(back[0])}, which {first[len(where(counted[-1])) + 1 :]}"
                 yield Observation(False, back[0].id, says, (*evidence, back[0].id))
             elif not back and any(map(whole, attempts)) and not shadowed(history, call):
@@ -129,8 +131,7 @@ class Transient:
             return
         if not self._alone(attempts[: attempts.index(failure)]):
             return
-        askers = {attempt.call for attempt in attempts}
-        groups = {call.group for call in history.calls if call.id in askers}
+        groups = groups_of(history, attempts)
         needed = 1 if share >= 1 else math.ceil(math.log(self.alarm, 1 - share) - 1e-9)
         away: list[Call] = []
         for call in history.calls:
@@ -196,8 +197,7 @@ def _nexts(history: History, target: Target) -> Iterator[_Next]:
         return
     [attempts] = found
     mine = {attempt.id for attempt in attempts}
-    askers = {attempt.call for attempt in attempts}
-    groups = {call.group for call in history.calls if call.id in askers}
+    groups = groups_of(history, attempts)
     calls = [call for call in history.calls if call.group in groups and routed(history, call)]
     for number, call in enumerate(calls):
         before = [a for a in attempts if a.started < call.started]
@@ -210,17 +210,13 @@ def _nexts(history: History, target: Target) -> Iterator[_Next]:
             or not asked
             or shadowed(history, call)
             or _waits(before, call.started)
-            or not all(_begins(history, one, mine) for one in calls[:number])
+            or not all(began_at(history, one, mine) for one in calls[:number])
         ):
             continue
         there = asked[0].id in mine
         yield _Next(call, tuple(before), there)
         if not there:
             return
-
-
-def _begins(history: History, call: Call, mine: set[str]) -> bool:
-    return made(history, call)[:1] != [] and made(history, call)[0].id in mine
 
 
 def _waits(before: list[Attempt], moment: float) -> bool:
@@ -244,20 +240,3 @@ def _cannot_serve(call: Call, attempt: Attempt) -> bool:
         return False
     status = attempt.status
     return status is None or status in (200, 429) or status >= 500
-
-
-def _sibling_serves(
-    history: History, groups: set[str | None], mine: set[str], moment: float
-) -> bool:
-    """Whether the latest that was heard of siblings was an answer."""
-    calls = {call.id for call in history.calls if call.group in groups}
-    heard = [
-        attempt
-        for attempt in history.attempts
-        if attempt.via is None
-        and not attempt.aside
-        and attempt.call in calls
-        and attempt.id not in mine
-        and ended(attempt) <= moment
-    ]
-    return bool(heard) and whole(max(heard, key=ended))

@@ -9,7 +9,13 @@ from typing import ClassVar
 from llmroute_sim.history import Call, History
 from pytest_llmroute.contracts import Observation, Target
 from pytest_llmroute.contracts.picks import picks
-from pytest_llmroute.contracts.reading import INSTANT, made, seconds, surely
+from pytest_llmroute.contracts.reading import (
+    INSTANT,
+    made,
+    owned,
+    seconds,
+    surely,
+)
 
 __all__ = ("Sticky", "Tagged")
 
@@ -45,11 +51,7 @@ class Tagged:
                 if surely(target, attempt)
             ]
             tag = "no tag" if not _tags(call) else " or ".join(wanted)
-            wrong = [
-                (attempt, target)
-                for attempt, target in asked
-                if not any(one.owns(attempt) for one in allowed)
-            ]
+            wrong = [(attempt, target) for attempt, target in asked if not owned(allowed, attempt)]
             if wrong:
                 attempt, target = wrong[0]
                 says = f"{call.id} wanted {tag} and asked {target.name} ({attempt.id})"

@@ -8,11 +8,12 @@ from typing import Any
 
 from pytest_llmroute.contracts.budget import Free
 from pytest_llmroute.contracts.cache import Apart, Clean, Expires, Hit
+from pytest_llmroute.routers import Api
 from pytest_llmroute.routers.litellm.facts import Facts
 from pytest_llmroute.routers.litellm.ledger import Ledger
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.settings import Config
-from pytest_llmroute.routers.litellm.ways import Api, ways
+from pytest_llmroute.routers.litellm.ways import ways
 from pytest_llmroute.routers.litellm.wishes import cached_wishes
 
 __all__ = ("caches",)

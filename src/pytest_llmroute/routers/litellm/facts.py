@@ -37,6 +37,11 @@ class Facts:
         return self.group.levels[0] if self.group.levels else self.group.members
 
     @property
+    def lone(self) -> bool:
+        """Whether there is only one deployment to ask first."""
+        return len({member.place for member in self.first_members}) < 2
+
+    @property
     def roles(self) -> dict[str, tuple[str, ...]]:
         """The places that scenarios call target, next and others."""
         return {

@@ -10,9 +10,10 @@ from llmroute_sim.faults import FAULTS, ConnectFault
 from llmroute_sim.scenario import shipped
 from pytest_llmroute.contracts import Contract
 from pytest_llmroute.promises import Because, NotJudged, Promise, Source
+from pytest_llmroute.routers import Api
 from pytest_llmroute.routers.litellm.keys import DOCS, by_variable, documented, not_judged
 from pytest_llmroute.routers.litellm.lines import KeyPath, Tree, leaves
-from pytest_llmroute.routers.litellm.ways import CHATS, Api, ways
+from pytest_llmroute.routers.litellm.ways import CHATS, ways
 
 __all__ = ("Ledger", "acting", "all_but", "connecting", "stories_of", "tried")
 

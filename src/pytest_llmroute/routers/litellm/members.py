@@ -14,7 +14,7 @@ from pytest_llmroute.routers.litellm.lines import KeyPath
 
 __all__ = ("Absent", "Group", "Member")
 
-Api = Literal["chat", "embeddings"]
+Purpose = Literal["chat", "embeddings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Group:
     key: KeyPath
     members: tuple[Member, ...] = ()
     absent: tuple[Absent, ...] = ()
-    api: Api = "chat"
+    api: Purpose = "chat"
     levels: tuple[tuple[Member, ...], ...] = field(default=())
     """Its members by ``order``, where all have one and more than one is used."""
 

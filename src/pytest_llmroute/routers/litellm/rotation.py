@@ -32,7 +32,7 @@ _OF_CLASS = "pages count failures of a class by the minute or by the cooldown; j
 def rotation(config: Config, ledger: Ledger, facts: Facts) -> None:
     """Who is left out of a group after failures, and who is not."""
     off = config.find("disable_cooldowns")
-    somewhere = len({m.place for m in facts.first_members}) > 1 or facts.links
+    somewhere = not facts.lone or facts.links
     for member in facts.first_members:
         if not somewhere:
             break
@@ -116,7 +116,6 @@ def _leaves(config: Config, ledger: Ledger, facts: Facts, member: Member, second
     others = all_but(
         "pages differ on whether that is held against a deployment", *acting(*_COUNTED)
     )
-    lone = len({m.place for m in facts.first_members}) < 2
     given: dict[str, Any] = {
         "note": note, "avoid": facts.avoid | others | by_class,
         **_given(facts, member, fails=failures),
@@ -126,9 +125,9 @@ def _leaves(config: Config, ledger: Ledger, facts: Facts, member: Member, second
         return
     rule = Leaves(member.target, failures, seconds)
     text = f"{name} leaves rotation after {failures} failures"
-    if lone:
+    if facts.lone:
         given["note"] += f"; {_LONE}"
-    if lone or count is None:
+    if facts.lone or count is None:
         # Of a share of calls nobody can say how many failures it is: few is good practice.
         ledger.promise(rule, count_key, text, group.name, kind="policy", pages=(page,), **given)
     else:
@@ -148,8 +147,7 @@ def _transient(config: Config, ledger: Ledger, facts: Facts, member: Member) -> 
     if (count is not None and count < 2) or strict:
         return  # some page lets the first failure cool it
     group, name = facts.group, member.target.name
-    lone = len({m.place for m in facts.first_members}) < 2
-    share = None if lone else _share(config, facts, member)
+    share = None if facts.lone else _share(config, facts, member)
     if share is not None and share < _NEARLY_ALL:
         return  # who is asked next is a matter of chance, or of a strategy
     rule, text = (
@@ -158,7 +156,7 @@ def _transient(config: Config, ledger: Ledger, facts: Facts, member: Member) -> 
     )
     note = "judged: one failure among answers, no more than half of the calls"
     given: dict[str, Any] = {"pages": (_TABLE,), "avoid": facts.avoid, **_given(facts, member)}
-    if lone:
+    if facts.lone:
         note += f"; {_LONE}"
         ledger.promise(rule, group.key, text, group.name, kind="policy", note=note, **given)
     else:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from pytest_llmroute.contracts.latency import AttemptWithin, FirstToken
 from pytest_llmroute.contracts.stream import Stall
+from pytest_llmroute.routers import Api
 from pytest_llmroute.routers.litellm.facts import Facts, each, own
 from pytest_llmroute.routers.litellm.ledger import Ledger, acting, all_but, stories_of
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.settings import Config
-from pytest_llmroute.routers.litellm.ways import Api
 
 __all__ = ("timeouts",)
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from pytest_llmroute.routers import Api, Entry
 
-from pytest_llmroute.routers import Entry
-
-__all__ = ("CHATS", "Api", "ways")
-
-Api: TypeAlias = Literal["chat", "text", "responses", "messages", "embeddings"]
+__all__ = ("CHATS", "ways")
 
 CHATS: tuple[Api, ...] = ("chat", "text", "responses", "messages")
 """Whatever a group of chat models may be asked by."""
