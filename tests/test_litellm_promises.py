@@ -346,6 +346,8 @@ def test_a_policy_by_class_replaces_the_number_where_that_class_is_met(found):
     assert "rate-limited" in general.avoid
     assert "outage-500" not in general.avoid
     assert special.contract.kinds == (("rate_limit", 5),)
+    assert "rate-limited" not in special.avoid
+    assert special.avoid["outage-500"] == "nothing fails of RateLimitError there"
     assert special.because.key == ("router_settings", "retry_policy", "RateLimitErrorRetries")
 
 
@@ -577,6 +579,37 @@ def test_calls_may_forbid_fallbacks_wherever_there_are_some(found):
     assert found(GROUPS, "fallback.disabled") == []
     (disabled,) = found(GROUPS + settings("default_fallbacks: [c]"), "fallback.disabled")
     assert [target.name for target in disabled.contract.chain] == ["a", "c"]
+
+
+def named(config: litellm.LiteLLMConfig, group: str) -> dict[str, list[str]]:
+    """Whom requests for a group name in the promise that they are answered by these, by its source."""
+    return {
+        promise.because.kind: promise.options["fallbacks"]
+        for promise in config.promises
+        if promise.contract.id == "fallback.chosen" and promise.group == group
+    }
+
+
+def test_requests_may_name_their_fallbacks_themselves(read):
+    config = read(GROUPS)
+    assert named(config, "a") == {"config": ["b", "c"], "policy": ["b", "c"]}
+    for promise in config.promises:
+        if promise.contract.id == "fallback.chosen":
+            assert promise.because.addresses[0].endswith("#client-side-fallbacks")
+            assert {name for name, _ in promise.contract.by} == {*promise.options["fallbacks"]}
+
+
+def test_whether_a_request_wins_over_the_file_is_not_documented(read):
+    config = read(GROUPS + settings("fallbacks: [{a: [b]}]"))
+    assert named(config, "a") == {"policy": ["c", "b"]}
+    assert set(named(config, "b")) == {"config", "policy"}
+
+
+def test_requests_name_only_those_who_can_answer_and_lead_nowhere_else(read):
+    assert named(read(GROUPS + settings("fallbacks: [{c: [d]}]") + VECTORS), "a") == {}
+    assert named(read(GROUPS + settings("max_fallbacks: 1")), "a")["config"] == ["b"]
+    assert named(read(GROUPS + settings("fallbacks: [{b: [c]}]")), "a")["config"] == ["b", "c"]
+    assert named(read(GROUPS.replace("b.example.net", "a.example.net")), "a")["config"] == ["b", "c"]
 
 
 def test_costs_are_promised_where_all_that_may_answer_have_a_price(read, found):

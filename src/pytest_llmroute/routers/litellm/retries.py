@@ -10,7 +10,7 @@ from pytest_llmroute.contracts.retry import Bounded, Classed, Hint, Hopeless, To
 from pytest_llmroute.promises import Source
 from pytest_llmroute.routers.litellm.classes import may_raise
 from pytest_llmroute.routers.litellm.facts import Facts, own, retries_of
-from pytest_llmroute.routers.litellm.ledger import Ledger
+from pytest_llmroute.routers.litellm.ledger import Ledger, all_but
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.settings import Config
 
@@ -185,11 +185,13 @@ def _by_class(
     said = key[-1].removesuffix("Retries")
     said = "an error without a number" if said == "Default" else said
     rule = Classed(target, tuple((kind, number) for kind in kinds))
+    classes = (name.removesuffix("Retries") for name, kind in _KINDS.items() if kind in kinds)
+    met = {scenario for each in classes for scenario in may_raise(each)}
     text = f"{target.name} is tried {number + 1} times after {said}"
     given: dict[str, Any] = {
         "roles": facts.roles,
         "numbers": {**facts.numbers, "retries": number},
-        "avoid": facts.avoid,
+        "avoid": all_but(f"nothing fails of {said} there", *met) | facts.avoid,
     }
     if source == "policy":
         ledger.promise(rule, key, text, group.name, kind=source, note=_TWO_PAGES, **given)
