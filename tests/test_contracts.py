@@ -369,6 +369,7 @@ STREAM: dict[str, Case] = {
 PAID = Step("A", "200", spent="0.4")
 cutoff = budget.Cutoff((A,), Decimal(1), 100)
 returns = budget.Returns((A,), Decimal(1), 100)
+spread = budget.Returns((A,), Decimal(1), 100, spread=True)
 SPENT = tuple(call("answered", PAID, at=at) for at in (0, 2, 4))
 
 BUDGET: dict[str, Case] = {
@@ -417,6 +418,17 @@ BUDGET: dict[str, Case] = {
     "a router that spreads its calls may go elsewhere": (
         returns, "nothing",
         story(call("answered", ("B", "200"), at=0), *SPENT, call("answered", ("B", "200"), at=105)),
+    ),
+    "coming back with the second call only is broken": (
+        returns, "broken",
+        story(*SPENT, call("answered", ("B", "200"), at=105), call("answered", PAID, at=107)),
+    ),
+    "where calls are spread, going elsewhere proves nothing": (
+        spread, "nothing", story(*SPENT, call("answered", ("B", "200"), at=105)),
+    ),
+    "where calls are spread, any later call shows that it is back": (
+        spread, "kept",
+        story(*SPENT, call("answered", ("B", "200"), at=105), call("answered", PAID, at=107)),
     ),
     "a target that is down need not be asked": (
         returns, "nothing",
@@ -533,6 +545,14 @@ habit = health.Cooldown(A, 60)
 DOWN = tuple(call("answered", ("A", "503"), ("B", "200"), at=at) for at in (0, 2))
 AWAY = call("answered", ("B", "200"), at=20)
 HABIT = (*DOWN, *(call("answered", ("B", "200"), at=at) for at in (4, 6, 8, 10)))
+EARLY = (DOWN[0], *(call("answered", ("B", "200"), at=at) for at in (2, 4, 6, 8, 10)))
+drawn = health.Cooldown(A, 60, share=0.5)
+DRAWN = (
+    call("answered", ("B", "200"), at=0),
+    call("answered", ("A", "503"), ("B", "200"), at=4),
+    *(call("answered", ("B", "200"), at=at) for at in range(6, 26)),
+)
+"""Of twenty calls, half of which chance lets begin at A, none does: once in a million times."""
 
 HEALTH: dict[str, Case] = {
     "resting and coming back is kept": (rest, "kept", story(*DOWN, AWAY, call("answered", ("A", "200"), at=62))),
@@ -581,6 +601,30 @@ HEALTH: dict[str, Case] = {
         story(call("answered", ("B", "200"), at=0), *(call("answered", (where, "200" if where == "B" else "503"), ("B", "200"), at=at) for at, where in ((2, "A"), (4, "B"), (6, "A")))),
     ),
     "two calls are no habit": (habit, "nothing", story(DOWN[0], AWAY, call("answered", ("A", "200"), at=30))),
+    "leaving before its number, by a habit that ends, is a cooldown too": (
+        rest, "kept", story(*EARLY, call("answered", ("A", "200"), at=62)),
+    ),
+    "who left before his number may come back early": (
+        rest, "nothing", story(*EARLY, call("answered", ("A", "200"), at=40)),
+    ),
+    "a hint that is heeded is no cooldown": (
+        rest, "nothing",
+        story(call("answered", Step("A", "429", hint=9), ("B", "200")), *EARLY[1:], call("answered", ("A", "200"), at=62)),
+    ),
+    "a row too long for chance shows a cooldown": (
+        drawn, "kept", story(*DRAWN, call("answered", ("A", "200"), at=65)),
+    ),
+    "a row too long for chance that is taken up early is broken": (
+        drawn, "broken", story(*DRAWN, call("answered", ("A", "200"), at=40)),
+    ),
+    "a row that chance may draw shows nothing": (
+        drawn, "nothing", story(*DRAWN[:-1], call("answered", ("A", "200"), at=40)),
+    ),
+    "calls for others are nothing that chance has drawn": (
+        drawn, "nothing",
+        story(*DRAWN[:3], *(call("answered", ("B", "200"), at=at, group="b") for at in range(7, 26)),
+              call("answered", ("B", "503"), ("A", "200"), at=65, group="b")),
+    ),
     "no failure, no cooldown": (rest, "nothing", story(*[call("answered", ("A", "200"))] * 9)),
 }  # fmt: skip
 

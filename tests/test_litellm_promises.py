@@ -455,8 +455,28 @@ def test_a_budget_promises_that_it_is_kept_and_that_it_comes_back(found):
 def test_three_stated_answers_cross_a_budget_and_two_do_not(found):
     text = PRICED + settings("provider_budget_config: {openai: {budget_limit: 2, time_period: 1d}}")
     (cutoff,) = found(text, "budget.cutoff", kind="config")
-    cost = cutoff.numbers["bill_input"] * 0.00002 + cutoff.numbers["bill_output"] * 0.00005
-    assert cost == pytest.approx(0.8)
+    assert _cost(cutoff) == pytest.approx(0.8)
+
+
+def test_one_answer_spends_a_budget_where_a_smaller_one_is_spent_first(found):
+    text = PRICED.replace(
+        "environ/A,", "environ/A, max_budget: 1, budget_duration: 1d,"
+    ) + settings("provider_budget_config: {openai: {budget_limit: 2, time_period: 1d}}")
+    cutoffs = {one.contract.limit: one for one in found(text, "budget.cutoff", kind="config")}
+    assert {limit: _cost(one) for limit, one in cutoffs.items()} == pytest.approx({1: 0.4, 2: 2.0})
+
+
+def test_one_answer_spends_a_budget_where_calls_are_spread(found):
+    budget = "max_budget: 1, budget_duration: 1d, "
+    text = PRICED.replace("name: b", "name: a").replace("environ/A,", f"environ/A, {budget}")
+    (cutoff,) = found(text, "budget.cutoff", kind="config")
+    (returns,) = found(text, "budget.window", kind="config")
+    assert _cost(cutoff) == pytest.approx(1.0)
+    assert returns.contract.spread
+
+
+def _cost(promise):
+    return promise.numbers["bill_input"] * 0.00002 + promise.numbers["bill_output"] * 0.00005
 
 
 def test_budgets_of_blocking_calls_are_policy(found):
@@ -486,13 +506,30 @@ def test_a_budget_without_a_price_is_not_judged(read):
 def test_a_local_cache_promises_hits_and_their_end(found):
     text = GROUPS + "litellm_settings: {cache: true, cache_params: {type: local, ttl: 90}}\n"
     (hit,) = found(text, "cache.hit", kind="config")
-    never, expires = found(text, "cache.expires")
+    (expires,) = found(text, "cache.expires", kind="config")
     assert hit.contract.ttl == expires.contract.ttl == hit.numbers["ttl"] == 90
     assert expires.because.key[-1] == "ttl"
-    assert never.contract.ttl == 0
-    assert {entry.partition("-")[0] for entry in never.entries} == {"messages"}
     assert found(text, "cache.apart")
     assert {p.because.kind for p in found(text, "cache.clean")} == {"policy"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "kind"),
+    [("", "policy"), ("[acompletion]", "config"), ("[aanthropic_messages]", "policy")],
+)
+def test_messages_are_never_cached_where_what_is_listed_leaves_them_out(read, listed, kind):
+    params = "{type: local, ttl: 90" + (f", supported_call_types: {listed}}}" if listed else "}")
+    config = read(GROUPS + f"litellm_settings: {{cache: true, cache_params: {params}}}\n")
+    [never] = [
+        promise
+        for promise in config.promises
+        if promise.contract.id == "cache.expires"
+        and promise.group == "a"
+        and "messages-async" in promise.entries
+    ]
+    assert never.contract.ttl == 0
+    assert {entry.partition("-")[0] for entry in never.entries} == {"messages"}
+    assert never.because.kind == kind
 
 
 @pytest.mark.parametrize("kind", ["{type: redis}", "{type: s3}", "{}"])
@@ -579,37 +616,6 @@ def test_calls_may_forbid_fallbacks_wherever_there_are_some(found):
     assert found(GROUPS, "fallback.disabled") == []
     (disabled,) = found(GROUPS + settings("default_fallbacks: [c]"), "fallback.disabled")
     assert [target.name for target in disabled.contract.chain] == ["a", "c"]
-
-
-def named(config: litellm.LiteLLMConfig, group: str) -> dict[str, list[str]]:
-    """Whom requests for a group name in the promise that they are answered by these, by its source."""
-    return {
-        promise.because.kind: promise.options["fallbacks"]
-        for promise in config.promises
-        if promise.contract.id == "fallback.chosen" and promise.group == group
-    }
-
-
-def test_requests_may_name_their_fallbacks_themselves(read):
-    config = read(GROUPS)
-    assert named(config, "a") == {"config": ["b", "c"], "policy": ["b", "c"]}
-    for promise in config.promises:
-        if promise.contract.id == "fallback.chosen":
-            assert promise.because.addresses[0].endswith("#client-side-fallbacks")
-            assert {name for name, _ in promise.contract.by} == {*promise.options["fallbacks"]}
-
-
-def test_whether_a_request_wins_over_the_file_is_not_documented(read):
-    config = read(GROUPS + settings("fallbacks: [{a: [b]}]"))
-    assert named(config, "a") == {"policy": ["c", "b"]}
-    assert set(named(config, "b")) == {"config", "policy"}
-
-
-def test_requests_name_only_those_who_can_answer_and_lead_nowhere_else(read):
-    assert named(read(GROUPS + settings("fallbacks: [{c: [d]}]") + VECTORS), "a") == {}
-    assert named(read(GROUPS + settings("max_fallbacks: 1")), "a")["config"] == ["b"]
-    assert named(read(GROUPS + settings("fallbacks: [{b: [c]}]")), "a")["config"] == ["b", "c"]
-    assert named(read(GROUPS.replace("b.example.net", "a.example.net")), "a")["config"] == ["b", "c"]
 
 
 def test_costs_are_promised_where_all_that_may_answer_have_a_price(read, found):
@@ -762,6 +768,48 @@ def test_a_request_may_say_how_long_it_waits_where_the_file_says_nothing(read):
     waits = [p for p in read(GROUPS).promises if "timeout" in p.options]
     assert {p.contract.seconds for p in waits} == {8.0}
     assert not [p for p in read(GROUPS + settings("timeout: 5")).promises if "timeout" in p.options]
+
+
+def named(config: litellm.LiteLLMConfig, group: str) -> dict[str, list[str]]:
+    """Whom requests for a group name in the promise that they are answered by these, by its source."""
+    return {
+        promise.because.kind: promise.options["fallbacks"]
+        for promise in config.promises
+        if promise.contract.id == "fallback.chosen" and promise.group == group
+    }
+
+
+def test_requests_may_name_their_fallbacks_themselves(read):
+    config = read(GROUPS)
+    assert named(config, "a") == {"config": ["b", "c"], "policy": ["b", "c"]}
+    for promise in config.promises:
+        if promise.contract.id == "fallback.chosen":
+            assert promise.because.addresses[0].endswith("#client-side-fallbacks")
+            assert {name for name, _ in promise.contract.by} == {*promise.options["fallbacks"]}
+
+
+def test_whether_a_request_wins_over_the_file_is_not_documented(read):
+    config = read(GROUPS + settings("fallbacks: [{a: [b]}]"))
+    assert named(config, "a") == {"policy": ["c", "b"]}
+    assert set(named(config, "b")) == {"config", "policy"}
+
+
+def test_requests_name_only_those_who_can_answer_and_lead_nowhere_else(read):
+    vectors = "  - model_name: v\n    litellm_params: {model: text-embedding-3-small}\n"
+    assert named(read(GROUPS + vectors), "a")["config"] == ["b", "c"]
+    assert named(read(GROUPS + vectors), "v") == {}
+    assert named(read(GROUPS + settings("fallbacks: [{b: [c]}]")), "a")["config"] == ["b", "c"]
+    one = ("max_fallbacks: 1", "fallbacks: [{c: [a]}]")
+    assert named(read(GROUPS + settings(*one)), "a")["config"] == ["b"]
+    assert named(read(GROUPS + settings("max_fallbacks: 1", "fallbacks: [{b: [c]}]")), "a") == {}
+
+
+@pytest.mark.parametrize("same", ["a", "b"])
+def test_requests_name_nobody_who_is_asked_already(read, same):
+    text = GROUPS.replace("c.example.net", f"{same}.example.net").replace(
+        "environ/C", f"environ/{same.upper()}"
+    )
+    assert named(read(text), "a")["config"] == ["b"]
 
 
 def test_a_list_that_leads_to_another_kind_of_model_is_not_promised(read, found):

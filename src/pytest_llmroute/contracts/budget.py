@@ -99,8 +99,8 @@ class Cutoff:
 class Returns:
     """After a window whose limit was reached the targets are asked again.
 
-    Judged by the first call after the window, and only where the calls before the limit all began
-    at the targets, so that a router that spreads its calls is not blamed for its choice.
+    The first call after the window decides, if those before the limit all began at the targets. Where
+    calls are ``spread`` over others too, nobody is blamed for a choice: any later call may show it.
     """
 
     id: ClassVar[str] = "budget.window"
@@ -109,6 +109,7 @@ class Returns:
     targets: tuple[Target, ...]
     limit: Decimal
     window: float
+    spread: bool = False
 
     def check(self, history: History) -> Iterator[Observation]:
         """One observation per window whose limit was reached and after which somebody asked."""
@@ -122,19 +123,21 @@ class Returns:
             ]
             if not after:
                 continue
-            call = after[0]
-            attempts = made(history, call)
+            preferred = not self.spread and self._preferred(history, spree)
+            deciding = after[:1] if preferred else after
+            again = ((c, a) for c in deciding for a in made(history, c) if owned(self.targets, a))
+            call, asked = next(again, (after[0], None))
             evidence = (*(attempt.id for attempt in spree.paid), call.id)
-            asked = next((a for a in attempts if owned(self.targets, a)), None)
             late = f"{seconds(call.started - end)} after the window"
             if asked is not None:
                 says = f"{asked.id} asked {where(asked)} again {late}"
                 yield Observation(True, asked.id, says, (*evidence, asked.id))
             elif (
-                not shadowed(history, call)
-                and self._preferred(history, spree)
+                preferred
+                and not shadowed(history, call)
                 and not any(down(history, target, call.started) for target in self.targets)
             ):
+                attempts = made(history, call)
                 instead = f"went to {where(attempts[0])}" if attempts else "asked nobody"
                 says = f"{call.id} {instead} {late} (it {call.outcome})"
                 yield Observation(False, call.id, says, evidence)

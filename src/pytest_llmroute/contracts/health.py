@@ -37,14 +37,21 @@ _GRACE = 1.0
 _ROW = 6
 """Calls that show a habit and its end. A router that picks by chance would seldom look like that."""
 
+_SELDOM, _HARDLY_EVER = 1e-3, 1e-6
+"""How probable it may be that calls all went elsewhere by chance, where that blames nobody and where it
+may."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
     """A deployment that left rotation gets nothing for ``seconds``, and is used again afterwards.
 
-    ``failures`` is how many in a row, within ``seconds``, make it leave. Without it a deployment is
-    known to have left when calls, all of which used to begin there, are answered by a sibling
-    without asking it, six calls in a row together. Judged only while a sibling serves: with none left, a router may ask anybody.
+    ``failures`` is how many in a row, within ``seconds``, make it leave. It may leave before, and
+    without such a number it is the only way: it is known to have left when calls, all of which used to
+    begin there, are answered by a sibling without asking it, six calls in a row together; or, where
+    chance lets a ``share`` of the calls begin there, so many that chance alone would seldom do that.
+    What left before its number is not blamed for coming back early. Judged only while a sibling
+    serves: with none left, a router may ask anybody.
     Failures that a router may count or not (wrong requests, streams that broke off after their first
     token) are not counted.
     """
@@ -55,6 +62,7 @@ class Cooldown:
     target: Target
     seconds: float
     failures: int | None = None
+    share: float | None = None
 
     def check(self, history: History) -> Iterator[Observation]:
         """For each time that a deployment left: whether it was left alone, whether it came back."""
@@ -63,11 +71,12 @@ class Cooldown:
         for attempts in deployments_of(history, self.target):
             since = 0.0
             while (rest := self._left(history, attempts, since)) is not None:
-                rested = list(self._rested(history, rest))
-                yield from rested
-                if rested or self.failures is None:
+                found = list(self._rested(history, rest))
+                if found or self.failures is None:
                     # Coming back proves nothing of one that nobody was kept from meanwhile.
-                    yield from self._returned(history, rest)
+                    found += self._returned(history, rest)
+                if rest.due or all(one.kept for one in found):
+                    yield from found
                 since = rest.out + self.seconds
 
     def _left(self, history: History, attempts: list[Attempt], since: float) -> _Rest | None:
@@ -91,14 +100,27 @@ class Cooldown:
             before = calls[calls.index(own[str(asked[0].call)]) :]
             before = [call for call in before if call.started <= out]
             earliest = _earliest(attempts, own, streak, self.failures)
-            rest = _Rest(attempt, out, earliest, tuple(attempts), tuple(calls), tuple(before))
+            due = self.failures is None or _quick(streak, self.failures, self.seconds)
+            rest = _Rest(attempt, out, earliest, tuple(attempts), tuple(calls), tuple(before), due)
             then = settled[number + 1].started if number + 1 < len(settled) else math.inf
-            if self.failures is None:
-                if _skipped(history, rest, then):
-                    return rest
-            elif _quick(streak, self.failures, self.seconds):
+            if (self.failures is not None and due) or self._skipped(history, rest, then):
                 return rest
         return None
+
+    def _skipped(self, history: History, rest: _Rest, then: float) -> bool:
+        """Whether calls went elsewhere, after a failure and until it was asked again, that would not
+        have done so for any other reason that shows."""
+        if not rest.due and rest.last.retry_after is not None:
+            return False
+        mine = {attempt.id for attempt in rest.attempts}
+        after = [call for call in rest.calls if rest.out < call.started < then]
+        skips = [call for call in after if _served_elsewhere(history, call, mine)]
+        if self.share is None:
+            habit = all(began_at(history, call, mine) for call in rest.before)
+            return habit and bool(skips) and len(rest.before) + len(skips) >= _ROW
+        beginners = {call.group for call in rest.calls if began_at(history, call, mine)}
+        chances = sum(call.group in beginners for call in skips)
+        return (1 - self.share) ** chances < (_HARDLY_EVER if rest.due else _SELDOM)
 
     def _rested(self, history: History, rest: _Rest) -> Iterator[Observation]:
         until = rest.earliest + self.seconds - INSTANT
@@ -156,8 +178,8 @@ class Cooldown:
 @dataclass(frozen=True, slots=True)
 class _Rest:
     """A deployment that left rotation: the last failure before, when that was known, when it may have
-    left already, all that was ever asked of it, the calls of the groups that ask it, and those of
-    them that began while it was in rotation."""
+    left already, all that was ever asked of it, the calls of the groups that ask it, those of them
+    that began while it was in rotation, and whether it had to leave."""
 
     last: Attempt
     out: float
@@ -165,6 +187,7 @@ class _Rest:
     attempts: tuple[Attempt, ...]
     calls: tuple[Call, ...]
     before: tuple[Call, ...]
+    due: bool
 
     @property
     def groups(self) -> set[str | None]:
@@ -198,16 +221,6 @@ def _earliest(
 def _served_elsewhere(history: History, call: Call, mine: set[str]) -> bool:
     attempts = made(history, call)
     return not any(a.id in mine for a in attempts) and any(map(whole, attempts))
-
-
-def _skipped(history: History, rest: _Rest, then: float) -> bool:
-    """Whether calls that all began at the deployment, up to a failure, and after it calls that were
-    answered by a sibling alone, until it was asked again, make a row too long for chance."""
-    mine = {attempt.id for attempt in rest.attempts}
-    after = [call for call in rest.calls if rest.out < call.started < then]
-    skips = [call for call in after if _served_elsewhere(history, call, mine)]
-    habit = all(began_at(history, call, mine) for call in rest.before)
-    return habit and bool(skips) and len(rest.before) + len(skips) >= _ROW
 
 
 CONTRACTS = (Cooldown, Transient, Leaves, Stays)

@@ -25,7 +25,7 @@ from pytest_llmroute.routers.litellm.members import Member
 from pytest_llmroute.routers.litellm.settings import Config
 from pytest_llmroute.routers.litellm.ways import CHATS, ways
 
-__all__ = ("balances", "strategy")
+__all__ = ("balances", "share_of", "strategy")
 
 _ELSEWHERE = "the page shows tags of chats at the proxy, which is asynchronous, and no other way in"
 _PRICES = ("input_cost_per_token", "output_cost_per_token")
@@ -100,6 +100,28 @@ def balances(config: Config, ledger: Ledger, facts: Facts) -> None:
         ledger.skip(key, reason)
 
 
+def share_of(config: Config, facts: Facts, member: Member) -> float | None:
+    """The part of a group's calls that chance lets begin at one of its first members; None where it is
+    not chance who is picked, or nobody says how likely."""
+    if strategy(config, facts).name != "simple-shuffle":
+        return None
+    chosen = _chosen(config, facts.first_members)
+    values = [member.params.get(chosen) if chosen else 1.0 for member in facts.first_members]
+    numbers = [float(one) for one in values if isinstance(one, int | float) and one > 0]
+    if len(numbers) < len(values):
+        return None
+    mine = zip(facts.first_members, numbers, strict=True)
+    return sum(one for each, one in mine if each.place == member.place) / sum(numbers)
+
+
+def _chosen(config: Config, members: Sequence[Member]) -> str | None:
+    """What of the members says how likely each is picked, the first that any of them has."""
+    for name in ("weight", "rpm", "tpm"):
+        if any(config.written(member, "litellm_params", name) for member in members):
+            return name
+    return None
+
+
 def _told_apart(members: Sequence[Member]) -> list[Member]:
     """One for each deployment that a history can tell."""
     return list({member.deployment: member for member in members}.values())
@@ -132,18 +154,14 @@ def _picked(
 def _shuffled(config: Config, ledger: Ledger, facts: Facts, way: _Strategy) -> None:
     """By weight, else by requests a minute, else by tokens a minute, else evenly."""
     members = facts.first_members
-    said = {
-        name: [config.written(member, "litellm_params", name) for member in members]
-        for name in ("weight", "rpm", "tpm")
-    }
-    chosen = next((name for name, values in said.items() if any(values)), None)
+    chosen = _chosen(config, members)
     shares: dict[str, tuple[Target, float]] = {}
     key, text = way.key, f"{facts.group.name} is spread evenly"
     if chosen is not None:
         keys = [
-            m.path("litellm_params", chosen)
-            for m, has in zip(members, said[chosen], strict=True)
-            if has
+            member.path("litellm_params", chosen)
+            for member in members
+            if config.written(member, "litellm_params", chosen)
         ]
         values = [member.params.get(chosen) for member in members]
         declared = [v for v in values if isinstance(v, int | float) and v > 0]

@@ -31,6 +31,9 @@ _BLOCKING = "the page shows the proxy, which asks on asyncio, and says nothing o
 _BUDGET_PAGE = "proxy/provider_budget_routing#how-provider-budget-routing-works"
 _SHARE = Decimal("0.4")
 """Of the budget, what one stated answer costs: the third answer crosses the limit."""
+_ALL = Decimal(1)
+"""The same where a third answer may not come: it is chance who is asked, or a smaller budget is spent
+first."""
 
 
 def check_budgets(config: Config) -> None:
@@ -95,7 +98,7 @@ def budgets(config: Config, ledger: Ledger, facts: Facts) -> None:
             continue
         spent_at = Target(name, tuple(dict.fromkeys(m.deployment for m in everywhere)))
         _budget(
-            config.tree, ledger, facts, mine, spent_at,
+            config, ledger, facts, mine, spent_at,
             (entry["budget_limit"], (*key, "budget_limit")),
             (entry["time_period"], (*key, "time_period")),
         )  # fmt: skip
@@ -108,13 +111,13 @@ def budgets(config: Config, ledger: Ledger, facts: Facts) -> None:
             continue
         amount = Decimal(str(limit))
         _budget(
-            config.tree, ledger, facts, [member], member.target,
+            config, ledger, facts, [member], member.target,
             (amount, paths[0]), (period, paths[1]),
         )  # fmt: skip
 
 
 def _budget(
-    tree: Tree,
+    config: Config,
     ledger: Ledger,
     facts: Facts,
     mine: list[Member],
@@ -123,9 +126,11 @@ def _budget(
     period: tuple[Any, KeyPath],
 ) -> None:
     amount = Decimal(str(limit[0]))
-    window, calendar = _window(tree, *period)
+    window, calendar = _window(config.tree, *period)
     tariff = mine[0].tariff
-    bill = None if tariff is None else _bill(facts.group, tariff, amount)
+    alone = {member.place for member in facts.first_members} <= {member.place for member in mine}
+    share = _SHARE if alone and not _smaller(config, mine, amount) else _ALL
+    bill = None if tariff is None else _bill(facts.group, tariff, share * amount)
     if amount == 0 or bill is None:
         reason = (
             "pages differ on a budget of 0: no cap, or a cap of nothing"
@@ -155,16 +160,29 @@ def _budget(
         ledger.skip(period[1], "how long a month of a budget is, is not documented")
         return
     ledger.on_asyncio(
-        group.api, Returns((spent_at,), amount, window), period[1],
+        group.api, Returns((spent_at,), amount, window, not alone), period[1],
         f"{spent_at.name} is asked again {period[0]} after its budget began", group.name,
         note=_AFTER + note, doubt=_BLOCKING, pages=(_BUDGET_PAGE, "proxy/budget_reset_and_tz"),
         **given,
     )  # fmt: skip
 
 
-def _bill(group: Group, tariff: Tariff, limit: Decimal) -> tuple[int, int] | None:
-    """Tokens in and out that cost two fifths of a budget; embeddings have none going out."""
-    cost = _SHARE * limit
+def _smaller(config: Config, mine: list[Member], amount: Decimal) -> bool:
+    """Whether each of these has another budget that two answers at two fifths of this one spend."""
+    providers = config.router.get("provider_budget_config") or {}
+
+    def least(member: Member) -> Decimal:
+        limits = (
+            member.params.get("max_budget"),
+            (providers.get(member.prefix) or {}).get("budget_limit"),
+        )
+        return min((Decimal(str(limit)) for limit in limits if limit), default=amount)
+
+    return all(least(member) <= 2 * _SHARE * amount for member in mine)
+
+
+def _bill(group: Group, tariff: Tariff, cost: Decimal) -> tuple[int, int] | None:
+    """Tokens in and out that cost so much; embeddings have none going out."""
     if group.api == "embeddings" or not tariff.output:
         return (round(cost / tariff.input), 0) if tariff.input else None
     if not tariff.input:

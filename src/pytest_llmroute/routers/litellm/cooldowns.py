@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_llmroute.contracts.health import Cooldown
+from pytest_llmroute.routers.litellm.balances import share_of
 from pytest_llmroute.routers.litellm.facts import Facts, own
 from pytest_llmroute.routers.litellm.ledger import Ledger
 from pytest_llmroute.routers.litellm.lines import KeyPath
@@ -106,7 +107,8 @@ def _cooldown(
         else f"after {failures} failures"
     )
     ledger.stated(
-        ("chat",), group.api, Cooldown(member.target, seconds, failures), key,
+        ("chat",), group.api, Cooldown(member.target, seconds, failures, share_of(config, facts, member)),
+        key,
         f"{member.target.name} gets nothing for {seconds:g} s {out}, then serves again",
         group.name,
         pages=("routing#cooldowns", "routing#how-cooldowns-work"),
