@@ -92,17 +92,10 @@ class Ledger:
     ) -> None:
         """Enter a promise that pages make for some APIs, and good practice for the others that a
         group (``of`` chats or embeddings) serves; ``stream`` restricts both."""
-        served = ("embeddings",) if of == "embeddings" else CHATS
-        apart: tuple[tuple[Source, tuple[str, ...], str], ...] = (
-            ("config", ways(*(a for a in served if a in apis), stream=stream), ""),
-            ("policy", ways(*(a for a in served if a not in apis), stream=stream), _IMPLIED),
-        )
-        for kind, entries, doubt in apart:
-            said = "; ".join(filter(None, (note, doubt)))
-            if entries:
-                self.promise(
-                    contract, key, text, group, kind=kind, note=said, entries=entries, **more
-                )
+        served = _served(of)
+        said = ways(*(api for api in served if api in apis), stream=stream)
+        left = ways(*(api for api in served if api not in apis), stream=stream)
+        self._apart(contract, key, text, group, (said, left), _IMPLIED, note, more)
 
     def on_asyncio(
         self,
@@ -118,16 +111,28 @@ class Ledger:
         **more: Any,
     ) -> None:
         """Enter a promise that pages make for asyncio, and good practice for blocking calls."""
-        served: tuple[Api, ...] = ("embeddings",) if of == "embeddings" else CHATS
-        apart: tuple[tuple[Source, bool, str], ...] = (
-            ("config", False, ""), ("policy", True, doubt or _BLOCKING),
-        )  # fmt: skip
-        for kind, sync, more_doubt in apart:
-            self.promise(
-                contract, key, text, group, kind=kind,
-                note="; ".join(filter(None, (note, more_doubt))),
-                entries=ways(*served, sync=sync, stream=stream), **more,
-            )  # fmt: skip
+        apart = tuple(ways(*_served(of), sync=sync, stream=stream) for sync in (False, True))
+        self._apart(contract, key, text, group, apart, doubt or _BLOCKING, note, more)
+
+    def _apart(
+        self,
+        contract: Contract,
+        key: KeyPath,
+        text: str,
+        group: str,
+        apart: tuple[tuple[str, ...], ...],
+        doubt: str,
+        note: str,
+        more: Mapping[str, Any],
+    ) -> None:
+        """Enter it for the ways in that pages mean, and for those of which that is doubtful."""
+        kinds: tuple[tuple[Source, str], ...] = (("config", ""), ("policy", doubt))
+        for (kind, doubtful), entries in zip(kinds, apart, strict=True):
+            if entries:
+                said = "; ".join(filter(None, (note, doubtful)))
+                self.promise(
+                    contract, key, text, group, kind=kind, note=said, entries=entries, **more
+                )
 
     def skip(self, key: KeyPath, reason: str) -> None:
         """Say why a key yields no promise; the first reason stands."""
@@ -188,6 +193,10 @@ def _outermost(leaf: KeyPath) -> KeyPath:
             return leaf[:2]
         case _:
             return leaf[:1]
+
+
+def _served(of: Api) -> tuple[Api, ...]:
+    return ("embeddings",) if of == "embeddings" else CHATS
 
 
 def all_but(reason: str, *names: str) -> dict[str, str]:
