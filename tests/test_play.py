@@ -374,3 +374,15 @@ def test_worlds_side_by_side_play_at_the_same_time() -> None:
     calm, broken = asyncio.run(main())
     assert calm == ["openai:200"] * 4
     assert sorted(broken) == ["groq:200"] * 4 + ["openai:503"] * 4
+
+
+def test_an_error_of_the_simulators_own_is_no_failure_of_a_provider(monkeypatch: Any) -> None:
+    def breaks(*_: object) -> Any:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr("llmroute_sim.simulator.say", breaks)
+    with (
+        pytest.raises(ZeroDivisionError, match="a mistake of ours"),
+        pytest_llmroute.world() as world,
+    ):
+        world.play("outage-503", ask, target="groq")

@@ -62,6 +62,9 @@ class Simulator:
         calls; the history marks it."""
         self.history = History()
         self.on_attempt: list[Callable[[Attempt], None]] = []
+        self.crashes: list[Exception] = []
+        """Errors of the simulator's own. A client takes one for a broken connection, so whoever opened
+        the world has to raise it when the world ends: nothing that was seen counts."""
         self._trouble = Trouble(clock.now, seed, self.history)
         self.on_change = self._trouble.on_change
         """Called when a fault of the connect stage was injected or healed."""
@@ -172,11 +175,22 @@ class Simulator:
         found = self._deployments[request.address.host]
         attempt = self._begin(found, request.call, via)
         flaws: list[Flaw] = []
-        if found.gateway is not None:
-            events = self._through(found.gateway, request, found, attempt, flaws)
-        else:
-            events = self._answer(request, found, attempt, flaws)
-        return watch(events, attempt, self.clock.now, flaws)
+        try:
+            if found.gateway is not None:
+                events = self._through(found.gateway, request, found, attempt, flaws)
+            else:
+                events = self._answer(request, found, attempt, flaws)
+        except Exception as error:
+            self.crashes.append(error)
+            raise
+        return watch(self._noted(events), attempt, self.clock.now, flaws)
+
+    def _noted(self, events: Iterator[Event]) -> Iterator[Event]:
+        try:
+            yield from events
+        except Exception as error:
+            self.crashes.append(error)
+            raise
 
     def _through(
         self,
@@ -251,7 +265,7 @@ class Simulator:
             events = dialect.tell(prompt, models, dialect.headers(request_id, None))
         else:
             assert sold is not None
-            prompt = intake.fitted(prompt, sold.window)
+            prompt = intake.fitted(prompt, sold)
             author = self._author(attempt)
             created = int(self.clock.wall().timestamp())
             # Nobody can reckon with a bill that is not told.

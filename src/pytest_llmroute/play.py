@@ -79,6 +79,8 @@ def play(cell: Cell) -> History:
         # Not whatever loop is the fashion of this process.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             runner.run(stage.workload())
+    if simulator.crashes:
+        raise simulator.crashes[0]
     simulator.history.clock = clock.description
     return simulator.history
 

@@ -306,6 +306,8 @@ def world(*, seed: int = 0) -> Iterator[World]:
         with in_memory(simulator, clock):
             random.seed(seed)
             yield found
+        if simulator.crashes:
+            raise simulator.crashes[0]
     finally:
         random.setstate(chance)
         simulator.history.clock = clock.description
