@@ -48,7 +48,7 @@ class Disabled:
             evidence = (call.id, *(attempt.id for attempt in attempts))
             outside = [
                 attempt
-                for attempt in attempts[attempts.index(failures[0]) + 1 :]
+                for attempt in attempts[attempts.index(failures[0]) :]
                 if not own.owns(attempt) and owned(others, attempt)
             ]
             if outside:

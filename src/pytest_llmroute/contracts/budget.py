@@ -180,7 +180,7 @@ class Ledger:
             ):
                 continue
             source = sources[0]
-            charged = [a.spent for a in made(history, call) if a.spent > 0]
+            charged = [attempt.spent for attempt in made(history, call)]
             told = (("tokens in", call.tokens_in, source.tokens_in),
                     ("tokens out", call.tokens_out, source.tokens_out))  # fmt: skip
             wrong = [

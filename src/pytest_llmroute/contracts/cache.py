@@ -110,8 +110,9 @@ class Expires:
         """When the words that a repeat was given had come, None if it was given none."""
         if not sources:
             return None
-        first = next((call for call in history.calls if call.id == sources[0].call), None)
-        return max(ended(sources[0]), (first.ended or 0.0) if first is not None else 0.0)
+        first = sources[0]
+        back = [call.ended for call in history.calls if call.id == first.call]
+        return max([ended(first), *(moment for moment in back if moment is not None)])
 
 
 @dataclass(frozen=True, slots=True)

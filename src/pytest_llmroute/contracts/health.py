@@ -97,8 +97,9 @@ class Cooldown:
                 continue
             streak.append(attempt)
             out = ended(attempt)
-            before = calls[calls.index(own[str(asked[0].call)]) :]
-            before = [call for call in before if call.started <= out]
+            # After a rest nobody has to be back at once.
+            first = calls.index(own[str(asked[0].call)]) if since else 0
+            before = [call for call in calls[first:] if call.started <= out]
             earliest = _earliest(attempts, own, streak, self.failures)
             due = self.failures is None or _quick(streak, self.failures, self.seconds)
             rest = _Rest(attempt, out, earliest, tuple(attempts), tuple(calls), tuple(before), due)
@@ -115,12 +116,17 @@ class Cooldown:
         mine = {attempt.id for attempt in rest.attempts}
         after = [call for call in rest.calls if rest.out < call.started < then]
         skips = [call for call in after if _served_elsewhere(history, call, mine)]
+        if self.share is None and (not skips or len(rest.before) + len(skips) < _ROW):
+            return False
+        return self._chance(history, rest, skips) < (_HARDLY_EVER if rest.due else _SELDOM)
+
+    def _chance(self, history: History, rest: _Rest, calls: list[Call]) -> float:
+        """How probable it is that none of these calls begins at a deployment that is in rotation."""
+        mine = {attempt.id for attempt in rest.attempts}
         if self.share is None:
-            habit = all(began_at(history, call, mine) for call in rest.before)
-            return habit and bool(skips) and len(rest.before) + len(skips) >= _ROW
+            return float(not all(began_at(history, call, mine) for call in rest.before))
         beginners = {call.group for call in rest.calls if began_at(history, call, mine)}
-        chances = sum(call.group in beginners for call in skips)
-        return (1 - self.share) ** chances < (_HARDLY_EVER if rest.due else _SELDOM)
+        return (1 - self.share) ** sum(call.group in beginners for call in calls)
 
     def _rested(self, history: History, rest: _Rest) -> Iterator[Observation]:
         until = rest.earliest + self.seconds - INSTANT
@@ -149,7 +155,6 @@ class Cooldown:
             yield Observation(True, rest.last.id, says, evidence)
 
     def _returned(self, history: History, rest: _Rest) -> Iterator[Observation]:
-        mine = {attempt.id for attempt in rest.attempts}
         due = rest.out + self.seconds
         # Attempts that were under way when it left may have made its rest longer.
         longest = self.seconds + max(
@@ -164,9 +169,8 @@ class Cooldown:
             yield Observation(True, first.id, says, (rest.last.id, first.id))
             return
         after = [call for call in rest.calls if call.started > longest + _GRACE]
-        if all(began_at(history, call, mine) for call in rest.before) and (
-            missing := [call for call in after if routed(history, call)]
-        ):
+        missing = [call for call in after if routed(history, call)]
+        if missing and self._chance(history, rest, missing) < _HARDLY_EVER:
             call = missing[0]
             says = (
                 f"{call.id} did not ask {where(rest.last)}, nor did any later call, though its"

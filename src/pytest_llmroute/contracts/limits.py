@@ -178,8 +178,6 @@ class Rate:
                 return
 
     def _used(self, inside: Sequence[Attempt], moment: float) -> int:
-        if not inside:
-            return -1
         if self.unit == "requests":
             return len(inside)
         done = [a for a in inside if whole(a) and ended(a) <= moment]
@@ -239,7 +237,7 @@ class Room:
     def _used(self, load: Sequence[Span], call: Call) -> int:
         """The most that a router may count at a target when a call came, be it a moment later."""
         until = call.started if call.ended is None else call.ended
-        counted = [span for span in load if span.asked <= until and span.attempt.call != call.id]
+        counted = [span for span in load if span.asked <= until]
         if self.unit == "requests":
             return sum(span.start > call.started - self.window - INSTANT for span in counted)
         return sum(span.end > call.started - INSTANT for span in counted)

@@ -60,14 +60,14 @@ def crowded(found: Iterable[Span], least: int) -> Iterator[Full]:
     began. What lasted no longer than an instant was not in flight."""
     lasting = [span for span in found if span.end > span.start + INSTANT]
     moments = sorted(
-        [(span.end - INSTANT, -1, span) for span in lasting]
-        + [(span.start, 1, span) for span in lasting],
+        [(span.end - INSTANT, False, span) for span in lasting]
+        + [(span.start, True, span) for span in lasting],
         key=lambda moment: moment[:2],
     )
     flying: list[Span] = []
     full: Full | None = None
-    for at, change, span in moments:
-        if change > 0:
+    for at, begins, span in moments:
+        if begins:
             flying.append(span)
             if full is None and len(flying) >= least:
                 full = Full(at, math.inf, tuple(flying))
