@@ -11,8 +11,10 @@ from .stories import CHAIN, A, B, C, Step, Told, call, story
 Case = tuple[Contract, str, History]
 
 NO_FALLBACKS = {"disable_fallbacks": True}
+NAMED = {"fallbacks": ["spare"]}
 
 disabled = fallback.Disabled(CHAIN)
+chosen = fallback.Chosen(A, (("b", (B,)), ("spare", (C,)), ("both", (B, C))), "chat")
 capable = fallback.Capable(CHAIN)
 dimension = fallback.Dimension()
 named = fallback.Named(CHAIN)
@@ -48,6 +50,108 @@ ASKED: dict[str, Case] = {
     ),
     "a call that disables fallbacks is owed no answer by them": (
         fallback.Answers(CHAIN), "nothing", story(call("failed", ("A", "503"), options=NO_FALLBACKS)),
+    ),
+    # -- fallback.chosen
+    "who names a fallback is answered by it": (
+        chosen, "kept", story(call("answered", ("A", "503"), ("A", "503"), ("C", "200"), options=NAMED)),
+    ),
+    "who names a fallback is taken to nobody else": (
+        chosen, "broken", story(call("answered", ("A", "503"), ("B", "200"), options=NAMED)),
+    ),
+    "who names a fallback is owed its answer": (
+        chosen, "broken", story(call("failed", ("A", "503"), options=NAMED)),
+    ),
+    "nobody else is asked after all that were named": (
+        chosen, "broken", story(call("failed", ("A", "503"), ("C", "500"), ("B", "500"), options=NAMED)),
+    ),
+    "where all failed that were named nobody owes an answer": (
+        chosen, "kept", story(call("failed", ("A", "503"), ("C", "500"), options=NAMED)),
+    ),
+    "fallbacks are asked in the order of the request": (
+        chosen, "kept",
+        story(call("answered", ("A", "503"), ("C", "429"), ("B", "200"), options={"fallbacks": ["spare", "b"]})),
+    ),
+    "fallbacks in another order are broken": (
+        chosen, "broken",
+        story(call("answered", ("A", "503"), ("B", "200"), options={"fallbacks": ["spare", "b"]})),
+    ),
+    "a name may mean several": (
+        chosen, "kept", story(call("answered", ("A", "503"), ("C", "200"), options={"fallbacks": "both"})),
+    ),
+    "a list for each group counts for the group that was asked for": (
+        chosen, "kept",
+        story(call("answered", ("A", "503"), ("C", "200"),
+                   options={"fallbacks": [{"other": ["b"]}, {"chat": ["spare"]}]})),
+    ),
+    "a list for another group is nobody's": (
+        chosen, "nothing",
+        story(call("answered", ("A", "503"), ("C", "200"), options={"fallbacks": [{"other": ["b"]}]})),
+    ),
+    "who names nobody asked for nobody": (
+        chosen, "nothing", story(call("answered", ("A", "503"), ("B", "200"))),
+    ),
+    "a name that nobody knows says nothing": (
+        chosen, "nothing",
+        story(call("answered", ("A", "503"), ("B", "200"), options={"fallbacks": ["spare", "who"]})),
+    ),
+    "who asks for another group names fallbacks for that": (
+        chosen, "nothing", story(call("answered", ("A", "503"), ("B", "200"), group="other", options=NAMED)),
+    ),
+    "without a failure nobody else was to be asked": (
+        chosen, "nothing", story(call("answered", ("A", "200"), options=NAMED)),
+    ),
+    "a list for long prompts is for those": (
+        chosen, "kept",
+        story(call("answered", Step("A", "400", error="context_length"), ("C", "200"),
+                   options={"context_window_fallbacks": [{"chat": ["spare"]}]})),
+    ),
+    "a list for refused prompts is for those": (
+        chosen, "broken",
+        story(call("answered", Step("A", "400", error="moderation"), ("B", "200"),
+                   options={"content_policy_fallbacks": [{"chat": ["spare"]}]})),
+    ),
+    "a list for long prompts says nothing of outages": (
+        chosen, "nothing",
+        story(call("answered", ("A", "503"), ("B", "200"),
+                   options={"context_window_fallbacks": [{"chat": ["spare"]}]})),
+    ),
+    "a list of fallbacks says nothing of long prompts": (
+        chosen, "nothing",
+        story(call("answered", Step("A", "400", error="context_length"), ("B", "200"), options=NAMED)),
+    ),
+    "failures of two kinds belong to two lists": (
+        chosen, "nothing",
+        story(call("answered", Step("A", "400", error="context_length"), ("C", "503"), ("B", "200"),
+                   options={**NAMED, "context_window_fallbacks": [{"chat": ["spare"]}]})),
+    ),
+    "without the name of a group it is about who begins at the target": (
+        fallback.Chosen(A, (("spare", (C,)),)), "broken",
+        story(call("answered", ("A", "503"), ("B", "200"), group="any", options=NAMED)),
+    ),
+    "and about nobody who begins elsewhere": (
+        fallback.Chosen(A, (("spare", (C,)),)), "nothing",
+        story(call("answered", ("B", "503"), ("A", "200"), group="any", options=NAMED)),
+    ),
+    "who is out of rotation may be passed over": (
+        chosen, "kept",
+        story(call("failed", ("C", "503"), group="c"),
+              call("answered", ("A", "503"), ("B", "200"), options={"fallbacks": ["spare", "b"]})),
+    ),
+    "who is out of rotation may be asked all the same": (
+        chosen, "kept",
+        story(call("failed", ("C", "503"), group="c"),
+              call("answered", ("A", "503"), ("C", "200"), options={"fallbacks": ["spare", "b"]})),
+    ),
+    "a named fallback that refuses connections failed too": (
+        chosen, "broken",
+        story(call("failed", ("A", "503"), ("C", "refused"), options={"fallbacks": ["spare", "b"]})),
+    ),
+    "an empty list names nobody": (
+        chosen, "nothing", story(call("answered", ("A", "503"), ("B", "200"), options={"fallbacks": []})),
+    ),
+    "a plain refusal of the request belongs to no list": (
+        chosen, "nothing",
+        story(call("failed", Step("A", "400", error="invalid_request"), options=NAMED)),
     ),
     # -- fallback.capable
     "tools that are asked of everybody are kept": (
@@ -354,7 +458,8 @@ ERRORS: dict[str, Case] = {
 }  # fmt: skip
 
 MINE: tuple[Contract, ...] = (
-    disabled, capable, dimension, named, fits, total, classed, leaves, transient, never, own, secrets,
+    disabled,
+    chosen, capable, dimension, named, fits, total, classed, leaves, transient, never, own, secrets,
     told, fallback.Disabled((C, A)), health.Leaves(B, 1), retry.Total((A,), 0),
 )  # fmt: skip
 """The contracts themselves, for laws that hold of all."""

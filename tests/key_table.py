@@ -74,6 +74,12 @@ def governed(section: str, name: str) -> list[str]:
     return sorted({f"`{edit.contract}`" for edit in EDITS if edit.key == f"{section}.{name}"})
 
 
+def followed(section: str, name: str) -> str:
+    """Whether what LiteLLM asks changes with a key, or why it does not."""
+    edits = [edit for edit in EDITS if edit.key == f"{section}.{name}"]
+    return "yes" if any(not edit.why for edit in edits) else "; ".join({e.why for e in edits})
+
+
 def row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -98,8 +104,8 @@ def promised() -> str:
         kinds = found.setdefault(place(promise.because.key), {})
         kinds.setdefault(promise.contract.id, set()).add(promise.because.kind)
     lines = [
-        row(("key", "where", "contracts", "number", "page", "sure")),
-        row(["---"] * 6),
+        row(("key", "where", "contracts", "number", "page", "sure", "LiteLLM follows an edit")),
+        row(["---"] * 7),
     ]
     for section, keys in data("keys").items():
         for name in keys if section in SECTIONS else ():
@@ -122,6 +128,7 @@ def promised() -> str:
                         str(len(kinds)),
                         page(key),
                         key.sure,
+                        followed(section, name),
                     )
                 )
             )

@@ -93,7 +93,9 @@ calls = st.builds(
     words=st.sampled_from((None, None, None, ("a1",), ("a2", "a3"))),
     tied=st.sampled_from((True,) * 9 + (False,)),
     features=st.sampled_from(((), (), ("tools",), ("json", "schema"))),
-    options=st.sampled_from(({}, {}, {"disable_fallbacks": True}, {"num_retries": 0})),
+    options=st.sampled_from(
+        ({}, {}, {"disable_fallbacks": True}, {"num_retries": 0}, {"fallbacks": ["spare"]})
+    ),
     model=st.sampled_from((None, "model-a", "model-b")),
     dimension=st.sampled_from((None, 256, 512)),
 )

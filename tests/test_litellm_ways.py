@@ -20,6 +20,7 @@ from pytest_llmroute.play import Cell, play
 from pytest_llmroute.routers import Entry, MissingPackage, Question, Reply
 from pytest_llmroute.routers.litellm.methods import Broken, Events, Listening, request
 from pytest_llmroute.routers.litellm.router import LiteLLMRouter
+from pytest_llmroute.run import Choice, judged, trials
 
 needs_litellm = pytest.mark.skipif(
     importlib.util.find_spec("litellm") is None, reason="litellm is not installed"
@@ -114,6 +115,56 @@ def test_each_way_is_retried_and_falls_back_as_the_file_says(run, entry, group):
     assert history.calls[0].marks == history.attempts[-1].marks
 
 
+BRIDGED = """\
+model_list:
+  - model_name: a
+    litellm_params: {model: openai/responses/gpt-4o-mini, api_base: "https://a.llm.example/v1", api_key: os.environ/A_KEY, timeout: 10, stream_timeout: 10}
+  - model_name: spare
+    litellm_params: {model: openai/responses/gpt-4o, api_base: "https://spare.llm.example/v1", api_key: os.environ/A_KEY}
+  - model_name: c
+    litellm_params: {model: groq/llama-3.1-8b-instant, api_key: os.environ/A_KEY}
+router_settings: {num_retries: 1, fallbacks: [{a: [spare]}]}
+"""
+BRIDGES = [Entry("chat", sync, stream) for sync in (True, False) for stream in (False, True)]
+BRIDGES += [entry for entry in AWAITED if entry.api in ("responses", "messages")]
+
+
+def test_who_is_asked_over_responses_completes_no_text(read):
+    config = read(BRIDGED)
+    ways = {entry.api for entry in config.entries("a")}
+    assert ways == {"chat", "responses", "messages"}
+    assert {entry.api for entry in config.entries("c")} == set(WORDS)
+    named = {p.group for p in config.promises if p.contract.id == "fallback.chosen"}
+    assert "c" not in named
+
+
+def test_what_another_provider_is_asked_over_responses_is_not_documented(read):
+    config = read(BRIDGED.replace("groq/llama", "groq/responses/llama"))
+    assert config.groups == ("a", "spare")
+    assert any("groq/responses/ asks" in note.reason for note in config.not_judged)
+
+
+@needs_litellm
+@pytest.mark.parametrize("entry", BRIDGES, ids=str)
+def test_a_model_of_the_responses_api_is_asked_there_whatever_the_way_in(run, entry):
+    history = run(BRIDGED, entry, "a", "outage")
+    assert history.path == ["a:503", "a:503", "spare:200"]
+    assert [one.operation for one in history.attempts] == ["responses"] * 3
+    assert [one.model for one in history.attempts] == ["gpt-4o-mini", "gpt-4o-mini", "gpt-4o"]
+    (call,) = history.calls
+    assert (call.outcome, call.finish) == ("answered", DONE[entry.api])
+    assert call.marks == history.attempts[-1].marks
+
+
+@needs_litellm
+@pytest.mark.parametrize("entry", [one for one in BRIDGES if one.stream], ids=str)
+def test_words_of_the_responses_api_are_told_from_an_end_that_never_came(run, entry):
+    history = run(BRIDGED, entry, "a", {"name": "cut", "after": 3})
+    (call,) = history.calls
+    assert history.attempts[0].outcome == "200-cut"
+    assert 0 < len(call.marks) < len(history.attempts[0].marks)
+
+
 @needs_litellm
 @pytest.mark.parametrize("api", WORDS)
 @pytest.mark.parametrize("group", ["a", "b"])
@@ -202,6 +253,23 @@ def test_options_that_tell_the_router_what_to_do_do_it(run, api):
     assert path(disable_fallbacks=True) == ["a:503"] * 2
     assert path(num_retries=3) == [*["a:503"] * 4, "spare:200"]
     assert path(fallbacks=["b"])[-1] == "anthropic:200"
+
+
+@needs_litellm
+@pytest.mark.parametrize("text", [ALONE, BACKED])
+def test_whom_a_request_names_is_asked_in_its_order_whatever_the_file_says(read, text):
+    choice = Choice(("fallbacks-named",), ("fallback.chosen",))
+    found, _ = trials(read(text), choice)
+    results = [judged(trial) for trial in found if trial.cell.group == "a"]
+    assert {one.cell.entry.api for one in results if one.cell is not None} == set(WORDS)
+    for result in results:
+        assert {verdict.outcome for verdict in result.verdicts} == {"kept"}
+        asked = [
+            list(dict.fromkeys(one.deployment for one in result.history.of(call)))
+            for call in result.history.calls
+        ]
+        own, first, second = "a.llm.example", "api.anthropic.com", "spare.llm.example"
+        assert asked == [[own, first], [own, first, second]]
 
 
 @needs_litellm

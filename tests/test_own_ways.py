@@ -213,3 +213,52 @@ def test_options_of_a_promise_reach_litellm(tmp_path):
             assert path[:3] == ["a:503"] * 3
         else:
             assert set(path) == {"a:503"}
+
+
+# -- fallbacks that a request names
+
+
+NAMING = """
+import httpx
+
+URL = "https://api.{}.com/v1/chat/completions"
+KNOWN = {"first": ("openai", "gpt-4o"), "second": ("deepseek", "deepseek-chat"), "spare": ("deepseek", "deepseek-reasoner")}
+
+def ask(prompt, fallbacks=("second",)):
+    for name in ("first", *(%s)):
+        provider, model = KNOWN[name]
+        said = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+        answer = httpx.post(URL.format(provider), json=said, headers={"authorization": "Bearer k"})
+        if answer.status_code == 200:
+            return answer.json()["choices"][0]["message"]["content"]
+    answer.raise_for_status()
+"""
+NAMED = (
+    HEAD
+    + """call = "naming:ask"
+[[promise]]
+contract = "fallback.chosen"
+target = "openai/gpt-4o"
+by = { spare = ["deepseek/deepseek-reasoner"], second = ["deepseek/deepseek-chat"] }
+options = { fallbacks = ["spare", "second"] }
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("asks", "outcome", "path"),
+    [
+        ("fallbacks", "kept", ["deepseek/deepseek-reasoner", "deepseek/deepseek-chat"]),
+        ('("second", "spare")', "broken", ["deepseek/deepseek-chat"]),
+        ("fallbacks[:1]", "broken", ["deepseek/deepseek-reasoner"]),
+    ],
+)
+def test_a_router_of_ones_own_is_judged_by_the_fallbacks_that_its_callers_name(
+    tmp_path, asks, outcome, path
+):
+    (tmp_path / "naming.py").write_text(NAMING % asks)
+    found, _ = trials(own(tmp_path, NAMED), Choice(("fallbacks-named",), ("fallback.chosen",)))
+    result = judged(found[0])
+    assert [verdict.outcome for verdict in result.verdicts] == [outcome]
+    last = result.history.of(result.history.calls[-1])
+    assert [f"{one.provider}/{one.model}" for one in last][1:] == path

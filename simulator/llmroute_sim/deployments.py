@@ -61,7 +61,7 @@ class Deployment:
         """A model as it is sold here, None if it is not."""
         sold = model(self.provider, name)
         if sold is None and name in self.models:
-            sold = Model(name)
+            sold = Model(name, size=self.provider.sizes.get(name))
         if sold is not None and name in self.tariffs:
             sold = replace(sold, tariff=self.tariffs[name])
         return sold

@@ -57,13 +57,19 @@ def admitted(
         return refusal
     if prompt.unknown is not None and found.strict:
         return prompt.unknown
-    if (refusal := _overflow(prompt, window)) is not None:
+    refusal = _overflow(prompt, window) or _missized(prompt, sold)
+    if refusal is not None:
         return refusal
     return None if account is None else account.lacking(prompt, now)
 
 
-def fitted(prompt: Prompt, window: int | None) -> Prompt:
-    """A prompt as the model reads it: what may be dropped and does not fit is not there."""
+def fitted(prompt: Prompt, sold: Model) -> Prompt:
+    """A prompt as the model reads it: what may be dropped and does not fit is not there, and vectors
+    are as long as the model makes them."""
+    window, size = sold.window, sold.size
+    if prompt.operation == "embeddings" and size is not None:
+        shorter = prompt.dimensions if size.dimensions == "shorten" else None
+        return replace(prompt, dimensions=shorter or size.length)
     if window is None or not prompt.drops:
         return prompt
     room = max(0, window - (prompt.max_tokens or 0))
@@ -78,6 +84,26 @@ def _too_large(request: Request, provider: Provider) -> bool:
     """In bytes. Where a provider documents no size, what no carrier keeps is too large."""
     largest = provider.largest_body
     return request.lost > 0 or (largest is not None and request.size > largest)
+
+
+def _missized(prompt: Prompt, sold: Model | None) -> Refusal | None:
+    """What is said to vectors of a length that the model cannot make."""
+    size = None if sold is None else sold.size
+    if size is None or prompt.dimensions is None:
+        return None
+    if size.dimensions == "refused":
+        # Reported: https://github.com/SciPhi-AI/R2R/issues/354
+        facts: Facts = {"message": "This model does not support specifying dimensions."}
+        return Refusal("invalid_request", facts=facts)
+    if size.dimensions == "shorten" and prompt.dimensions > size.length:
+        # Assumed, in the words for other numbers.
+        said = (
+            "Invalid 'dimensions': integer above maximum value. Expected a value <="
+            f" {size.length}, but got {prompt.dimensions} instead."
+        )
+        facts = {"message": said, "param": "dimensions", "code": "integer_above_max_value"}
+        return Refusal("invalid_request", facts=facts)
+    return None
 
 
 def _overflow(prompt: Prompt, window: int | None) -> Refusal | None:

@@ -121,12 +121,16 @@ def spell(numbers: Iterable[int]) -> str:
     return "".join([_PAIRS[number & _TWELVE] for number in numbers])
 
 
+_COARSE = tuple((byte - 128) / 2**8 for byte in range(256))
+"""The numbers of an embedding, before they carry anything."""
+
+
 def vector(text: str, mark: Sequence[int], dimensions: int) -> tuple[float, ...]:
     """An embedding of a text: the same text gives the same direction, and the last twelve bits of
     the first four numbers carry the mark. Every number is exact in single precision."""
     chance = seeded("embedding", text)
     coarse = chance.getrandbits(8 * dimensions).to_bytes(dimensions)
-    numbers = [(byte - 128) / 2**8 for byte in coarse]
+    numbers = [*map(_COARSE.__getitem__, coarse)]
     for place, fine in enumerate(mark[:dimensions]):
         numbers[place] += fine / 2**20
     return tuple(numbers)

@@ -9,16 +9,20 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal, get_args
 
 from llmroute_sim.names import Unknown
 from llmroute_sim.prompt import Usage
 from llmroute_sim.quotas import Counting
 
-__all__ = ("Model", "Provider", "Tariff", "catalogue", "load", "model", "provider", "providers")
+__all__ = (
+    "Model", "Provider", "Size", "Tariff", "catalogue", "load", "model", "provider", "providers",
+)  # fmt: skip
+
+Dimensions = Literal["shorten", "refused", "ignored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,23 @@ class Tariff:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How long the vectors of a model are, and what becomes of ``dimensions`` in a request: it
+    shortens them, is refused, or is no field of the provider's at all."""
+
+    length: int
+    dimensions: Dimensions
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """A model as its provider sells it. ``window`` is the context window in tokens, None where the
-    catalogue does not know it."""
+    """A model as its provider sells it. ``window`` is the context window in tokens, ``size`` that of
+    its vectors; None where nothing here knows it."""
 
     name: str
     tariff: Tariff = Tariff()
     window: int | None = None
+    size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,8 @@ class Provider:
     tokens; ``strict`` says that it refuses fields which its format does not have; ``largest_body``
     are the bytes of the largest request that it documents to read, None where it documents none.
     ``also`` are formats that it speaks beside the first, at paths of their own; ``keeps`` says that
-    it keeps answers, so that a conversation can go on from one."""
+    it keeps answers, so that a conversation can go on from one; ``sizes`` are those of the vectors of
+    its models."""
 
     name: str
     title: str
@@ -69,6 +84,7 @@ class Provider:
     largest_body: int | None = None
     also: tuple[str, ...] = ()
     keeps: bool = False
+    sizes: Mapping[str, Size] = field(default_factory=dict)
 
 
 def load(name: str, text: str) -> Provider:
@@ -76,7 +92,7 @@ def load(name: str, text: str) -> Provider:
     entry = tomllib.loads(text)
     known = {
         "title", "dialect", "hosts", "base-path", "prices", "as-of", "source", "environment", "terms",
-        "errors", "limits", "unknown-fields", "largest-body", "also", "keeps-answers",
+        "errors", "limits", "unknown-fields", "largest-body", "also", "keeps-answers", "vectors",
     }  # fmt: skip
     for key in entry:
         if key not in known:
@@ -101,7 +117,15 @@ def load(name: str, text: str) -> Provider:
         entry.get("largest-body"),
         tuple(entry.get("also", ())),
         entry.get("keeps-answers", False),
+        {model: _size(name, size) for model, size in entry.get("vectors", {}).items()},
     )
+
+
+def _size(name: str, entry: Mapping[str, Any]) -> Size:
+    dimensions = entry["dimensions"]
+    if dimensions not in get_args(Dimensions):
+        raise Unknown(f"dimensions of {name}", str(dimensions), get_args(Dimensions))
+    return Size(entry["length"], dimensions)
 
 
 @functools.cache
@@ -126,7 +150,9 @@ def provider(name: str) -> Provider:
 
 def model(provider: Provider, name: str) -> Model | None:
     """What the catalogue knows of a provider's model, None if it knows nothing."""
-    return None if provider.prices is None else _catalogued(provider.prices, name)
+    sold = None if provider.prices is None else _catalogued(provider.prices, name)
+    size = provider.sizes.get(name)
+    return sold if sold is None or size is None else replace(sold, size=size)
 
 
 def catalogue(provider: Provider) -> tuple[str, ...]:

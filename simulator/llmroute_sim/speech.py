@@ -16,7 +16,7 @@ from llmroute_sim.wire import Data, Event, Framing, Head, Wait
 __all__ = ("Pace", "paced", "say")
 
 _DIMENSIONS = 256
-"""Numbers in an embedding whose size was not asked for."""
+"""Numbers in an embedding of a model that nobody knows, whose size was not asked for."""
 
 _AT_ONCE = 3
 """Tools that a model calls in one answer, at most."""

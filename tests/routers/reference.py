@@ -112,7 +112,12 @@ class Reference:
 
     def chain(self, asked: Asked) -> Sequence[Group]:
         groups = self.knobs.embedders if asked.embeds else self.knobs.chain
-        return groups[:1] if asked.orders.get("disable_fallbacks") else groups
+        if asked.orders.get("disable_fallbacks"):
+            return groups[:1]
+        if (named := asked.orders.get("fallbacks")) is not None:
+            known = {group.name: group for group in groups}
+            return (groups[0], *(known[name] for name in named))
+        return groups
 
     def pick(self, group: Group, asked: Asked, trail: Sequence[Try]) -> Upstream | None:
         """Who of a group is asked next: one that was not asked yet, else the one that was asked longest

@@ -73,9 +73,10 @@ LARGE = Upstream(
 
 VECTORS_SOLD = tuple(
     Deployment(
-        one.host, provider("groq"), place, models=frozenset({one.model}),
+        one.host, provider("openai"), place, models=frozenset({one.model}),
         tariffs={one.model: Tariff(*one.price)},
     )
     for one, place in ((SMALL, "one"), (LARGE, "two"))
 )  # fmt: skip
-"""The hosts of a company that sells nothing else."""
+"""The hosts of a company that resells nothing else: vectors of 1536 and of 3072 numbers, unless a size is
+asked for."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -179,4 +180,8 @@ def _as_base64(vector: tuple[float, ...]) -> str:
 
 
 def _as_floats(vector: tuple[float, ...]) -> str:
-    return f"[{','.join(map(repr, vector))}]"
+    return f"[{','.join(map(_spelled, vector))}]"
+
+
+_spelled = lru_cache(maxsize=1024)(float.__repr__)
+"""Few numbers make up all vectors, and those have thousands."""

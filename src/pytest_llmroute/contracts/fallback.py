@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,6 +30,7 @@ __all__ = (
     "REJECTIONS",
     "Answers",
     "Capable",
+    "Chosen",
     "Dimension",
     "Disabled",
     "Elsewhere",
@@ -69,7 +70,11 @@ class Answers:
 
     def check(self, history: History) -> Iterator[Observation]:
         """One observation per call that met a failure at the chain."""
-        for call in calls_of(history, self.chain, self.group):
+        return self.over(history, calls_of(history, self.chain, self.group))
+
+    def over(self, history: History, calls: Iterable[Call]) -> Iterator[Observation]:
+        """The same of the calls that are given."""
+        for call in calls:
             failures = [attempt for attempt in made(history, call) if self._met(attempt)]
             promised = [
                 failure
@@ -131,6 +136,10 @@ class Order:
 
     def check(self, history: History) -> Iterator[Observation]:
         """One observation per call that met a failure at the chain and moved on."""
+        return self.over(history, calls_of(history, self.chain, self.group))
+
+    def over(self, history: History, calls: Iterable[Call]) -> Iterator[Observation]:
+        """The same of the calls that are given."""
 
         def step(reached: int, attempt: Attempt, number: int) -> int | None:
             skipped = self.chain[reached + 1 : number]
@@ -138,7 +147,7 @@ class Order:
                 return max(reached, number)
             return None
 
-        for call in calls_of(history, self.chain, self.group):
+        for call in calls:
             visits = [a for a in made(history, call) if owned(self.chain, a)]
             if not any(map(failed, visits)) or call.features or shadowed(history, call):
                 continue
@@ -147,7 +156,7 @@ class Order:
             if wrong is not None:
                 before = visits[: visits.index(wrong)]
                 known = follow(-1, before, self.chain, step)[0]
-                expected = self.chain[min(known, default=-1) + 1].name
+                expected = self.chain[min(known) + 1].name
                 says = f"{wrong.id} asked {where(wrong)} while {expected} was to be asked first"
                 yield Observation(False, wrong.id, says, evidence)
             elif min(readings) > 0 and len({where(visit) for visit in visits}) > 1:
@@ -167,7 +176,11 @@ class Elsewhere:
 
     def check(self, history: History) -> Iterator[Observation]:
         """One observation per call that met a failure, one per attempt that went outside."""
-        for call in calls_of(history, self.allowed, self.group):
+        return self.over(history, calls_of(history, self.allowed, self.group))
+
+    def over(self, history: History, calls: Iterable[Call]) -> Iterator[Observation]:
+        """The same of the calls that are given."""
+        for call in calls:
             attempts = made(history, call)
             failures = [
                 number
@@ -179,7 +192,7 @@ class Elsewhere:
             first = attempts[failures[0]]
             outside = [
                 attempt
-                for attempt in attempts[failures[0] + 1 :]
+                for attempt in attempts[failures[0] :]
                 if not owned(self.allowed, attempt) and _same_trade(first, attempt)
             ]
             for attempt in outside:
@@ -218,6 +231,86 @@ class Once:
                 yield Observation(True, call.id, says, evidence)
 
 
+_LISTS = {
+    "context_length": "context_window_fallbacks",
+    "moderation": "content_policy_fallbacks",
+}
+"""Kinds of errors for which a request may name fallbacks of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A call that names its own fallbacks (``fallbacks``, ``context_window_fallbacks``,
+    ``content_policy_fallbacks``) is answered by these, in their order, and goes nowhere else.
+
+    ``target`` is whom callers ask for, ``by`` whom each name means. A name that is not among these is
+    somebody whom this rule does not know, and nothing is said; nor where a call met failures for which
+    it named nobody, or which belong to two of its lists.
+    """
+
+    id: ClassVar[str] = "fallback.chosen"
+    about: ClassVar[str] = (
+        "a call that names its fallbacks goes to these, in order, and to nobody else"
+    )
+
+    target: Target
+    by: tuple[tuple[str, tuple[Target, ...]], ...]
+    group: str | None = None
+
+    def check(self, history: History) -> Iterator[Observation]:
+        """What the rules of a chain observe of each call that names its own: whether it was answered,
+        in which order it asked, and whether it stayed there."""
+        for call in history.calls:
+            if (chain := self._chain(history, call)) is not None:
+                yield from Answers(chain, ()).over(history, (call,))
+                yield from Order(chain).over(history, (call,))
+                yield from Elsewhere(chain).over(history, (call,))
+
+    def _chain(self, history: History, call: Call) -> tuple[Target, ...] | None:
+        """Whom a call that came to the target is to ask."""
+        attempts = made(history, call)
+        if call.group != self.group if self.group else not self._begins(attempts):
+            return None
+        lists = {_list_of(attempt) for attempt in attempts if failed(attempt)}
+        names = _chosen(call, lists.pop()) if len(lists) == 1 else ()
+        known = dict(self.by)
+        if not names or not all(name in known for name in names):
+            return None
+        others = (
+            Target(
+                name,
+                tuple(each for one in known[name] for each in one.deployments),
+                alone=all(one.alone for one in known[name]),
+            )
+            for name in names
+        )
+        return (self.target, *others)
+
+    def _begins(self, attempts: list[Attempt]) -> bool:
+        return bool(attempts) and self.target.owns(attempts[0])
+
+
+def _list_of(attempt: Attempt) -> str | None:
+    """In which of a request's lists it says who is asked after a failure."""
+    if attempt.error in _LISTS:
+        return _LISTS[attempt.error]
+    return None if attempt.error in REJECTIONS else "fallbacks"
+
+
+def _chosen(call: Call, name: str | None) -> tuple[str, ...]:
+    """Whom a request names in a list: there may be one name, several, or such a list for each group."""
+    match call.options.get(name or ""):
+        case str(one):
+            return (one,)
+        case [*names] if all(isinstance(one, str) for one in names):
+            return tuple(names)
+        case [*tables] if all(isinstance(table, Mapping) for table in tables):
+            of = next((t[call.group] for t in tables if call.group in t), ())
+            return (of,) if isinstance(of, str) else tuple(map(str, of))
+        case _:
+            return ()
+
+
 def _handed_on(history: History, call: Call) -> bool:
     """Whether what the caller was given may be the failure itself, which came with status 200: an
     error in a body, a page, a stream without a word."""
@@ -242,4 +335,6 @@ def _same_trade(one: Attempt, other: Attempt) -> bool:
     )
 
 
-CONTRACTS = (Answers, Order, Elsewhere, Once, Disabled, Capable, Dimension, Named, Fits)
+CONTRACTS = (
+    Answers, Order, Elsewhere, Once, Disabled, Chosen, Capable, Dimension, Named, Fits,
+)  # fmt: skip

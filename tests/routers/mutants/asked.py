@@ -9,16 +9,19 @@ from typing import Any
 from llmroute_sim.faults import Outage, RateLimit
 from llmroute_sim.incidents import Incident, When
 from llmroute_sim.scenario import Ask
-from pytest_llmroute.contracts import Contract, fallback
+from pytest_llmroute.contracts import Contract, Target, fallback
 
 from ..formats import Answer, Asked, Failed
 from ..reference import Knobs, Reference
 from ..scenes import (
     FIRST,
     FIRST_VECTORS,
+    GROUP,
     NO_RETRIES,
     SECOND,
     SECOND_VECTORS,
+    THIRD,
+    VECTORS,
     scene,
     target,
     targets,
@@ -64,6 +67,8 @@ def promised(knobs: Knobs) -> list[Contract]:
     found: list[Contract] = [
         fallback.Disabled(chain),
         fallback.Disabled(embedders),
+        fallback.Chosen(chain[0], by_name(chain), GROUP),
+        fallback.Chosen(embedders[0], by_name(embedders), VECTORS),
         fallback.Capable(chain),
         fallback.Dimension(),
         fallback.Named(chain),
@@ -74,6 +79,10 @@ def promised(knobs: Knobs) -> list[Contract]:
         if upstream.window is not None:
             found.append(fallback.Fits(target(group), upstream.window))
     return found
+
+
+def by_name(known: tuple[Target, ...]) -> tuple[tuple[str, tuple[Target, ...]], ...]:
+    return tuple((one.name, (one,)) for one in known)
 
 
 def asking(*options: Mapping[str, Any]) -> tuple[Ask, ...]:
@@ -118,6 +127,82 @@ class MakesAnExceptionForLimits(Reference):
         if failure.status == 429 and asked.orders.get("disable_fallbacks") and len(failures) == 1:
             return list(self.knobs.chain[1:])
         return visits
+
+
+@mutant(
+    "fallback.chosen",
+    scene(
+        Incident(Outage(500), (FIRST,)),
+        asks=asking({"fallbacks": ["groq"]}),
+        stimulus="options",
+        entries=("chat", "messages", "responses"),
+    ),
+    NO_RETRIES,
+    when="streams",
+    only="stream",
+)
+class StreamsToTheUsual(Reference):
+    """A stream falls back as usual, whomever its caller named."""
+
+    def chain(self, asked: Asked) -> Sequence[Group]:
+        return super().chain(replace(asked, orders={}) if asked.stream else asked)
+
+
+@mutant(
+    "fallback.chosen",
+    scene(
+        Incident(Outage(503), (FIRST, THIRD)),
+        asks=asking({"fallbacks": ["groq", "anthropic"]}),
+        stimulus="options",
+    ),
+    NO_RETRIES,
+    when="two are named, and the first of them fails",
+)
+class TakesTheFirstForAll(Reference):
+    """Of the fallbacks that a caller names only the first is asked."""
+
+    def chain(self, asked: Asked) -> Sequence[Group]:
+        return super().chain(asked)[:2] if "fallbacks" in asked.orders else super().chain(asked)
+
+
+@mutant(
+    "fallback.chosen",
+    scene(
+        Incident(RateLimit(), (FIRST, THIRD)),
+        asks=asking({"fallbacks": ["groq"]}),
+        stimulus="options",
+    ),
+    NO_RETRIES,
+    when="all that were named have failed",
+)
+class KnowsBetterInTheEnd(Reference):
+    """When all have failed that a caller named, the usual ones are asked too."""
+
+    def visits_after(
+        self, failure: Failed, failures: list[Failed], visits: list[Group], asked: Asked
+    ) -> list[Group]:
+        if "fallbacks" in asked.orders and not visits and len(failures) == 2:
+            return list(self.knobs.chain[1:2])
+        return visits
+
+
+@mutant(
+    "fallback.chosen",
+    scene(
+        Incident(Outage(500), (FIRST,)),
+        asks=(Ask(together=2, options={"fallbacks": ["groq", "anthropic"]}),),
+        stimulus="options",
+    ),
+    NO_RETRIES,
+    when="two calls at a time",
+)
+class SortsWhatWasNamed(Reference):
+    """While others are asked, fallbacks are taken in the usual order, not in the caller's."""
+
+    def chain(self, asked: Asked) -> Sequence[Group]:
+        named = super().chain(asked)
+        usual = self.knobs.embedders if asked.embeds else self.knobs.chain
+        return sorted(named, key=list(usual).index) if self.running > 1 else named
 
 
 @mutant(
@@ -284,6 +369,10 @@ class StreamsUnmeasured(Reference):
 MUTANTS: tuple[Mutant, ...] = (
     HearsNothingInStreams,
     MakesAnExceptionForLimits,
+    StreamsToTheUsual,
+    TakesTheFirstForAll,
+    KnowsBetterInTheEnd,
+    SortsWhatWasNamed,
     DropsTheTools,
     TakesAnyJson,
     ThinksOnlyOnce,

@@ -62,7 +62,13 @@ class LiteLLMConfig:
 
     def entries(self, group: str) -> tuple[Entry, ...]:
         """The ways in that it serves for a group. Raises ``KeyError`` for one that does not exist."""
-        return _VECTORS if self.config.group(group).api == "embeddings" else _WORDS
+        meant = self.config.group(group)
+        if meant.api == "embeddings":
+            return _VECTORS
+        if self.config.bridges(meant):
+            # How text is completed by a model of the Responses API is not documented.
+            return tuple(entry for entry in _WORDS if entry.api != "text")
+        return _WORDS
 
     def open(self) -> AbstractAsyncContextManager[Router]:
         """Make the router, and undo afterwards all that it left in the process. Raises

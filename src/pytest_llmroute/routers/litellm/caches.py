@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_llmroute.contracts.budget import Free
 from pytest_llmroute.contracts.cache import Apart, Clean, Expires, Hit
+from pytest_llmroute.promises import Source
 from pytest_llmroute.routers import Api
 from pytest_llmroute.routers.litellm.facts import Facts
 from pytest_llmroute.routers.litellm.ledger import Ledger
@@ -29,7 +30,8 @@ _CALLS: Mapping[Api, str] = {
 which of a pair covers the other is not documented."""
 _SOON = 60.0
 """Seconds around which a repeat is asked where nothing is to be remembered at all."""
-_NEVER = "https://docs.litellm.ai/docs/proxy/caching"
+_MESSAGES = ("anthropic_messages", "aanthropic_messages")
+_NEVER = "proxy/caching"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,7 @@ def caches(config: Config, ledger: Ledger, facts: Facts) -> None:
     if left_out:
         _forgets(ledger, facts, (*_PARAMS, "supported_call_types"), left_out, "by what is listed")
     if group.api == "chat":
-        _forgets(
-            ledger, facts, found.key, ways("messages", stream=False), "if they are messages",
-            page=_NEVER,
-        )  # fmt: skip
+        _messages(ledger, facts, found.key, listed)
     if not served:
         ledger.skip(found.key, "supported_call_types leaves out what its groups are asked for")
         return
@@ -135,18 +134,36 @@ def _served(apis: tuple[Api, ...], listed: Any) -> tuple[tuple[str, ...], tuple[
     return tuple(served), tuple(left_out)
 
 
+def _messages(ledger: Ledger, facts: Facts, key: KeyPath, listed: Any) -> None:
+    """One page says that messages are never cached; what ``supported_call_types`` may list names them,
+    and lists everything where it is left out."""
+    agreed = listed is not None and not set(listed) & set(_MESSAGES)
+    note = (
+        ""
+        if agreed
+        else "messages are among the types of calls that can be listed, and of the default"
+    )
+    _forgets(
+        ledger, facts, key, ways("messages", stream=False), "if they are messages", page=_NEVER,
+        kind="config" if agreed else "policy", note=note,
+    )  # fmt: skip
+
+
 def _forgets(
     ledger: Ledger,
     facts: Facts,
     key: KeyPath,
     entries: tuple[str, ...],
     why: str,
+    *,
     page: str | None = None,
+    kind: Source = "config",
+    note: str = "",
 ) -> None:
     """Calls that are never answered from the cache."""
     ledger.promise(
         Expires(0.0), key, f"calls for {facts.group.name} are not cached, {why}", facts.group.name,
-        entries=entries, pages=(page,) if page else (), roles=facts.roles,
+        entries=entries, kind=kind, pages=(page,) if page else (), note=note, roles=facts.roles,
         numbers={**facts.numbers, "ttl": _SOON},
     )  # fmt: skip
 

@@ -29,6 +29,9 @@ _FAMILIES = {
     "openai": re.compile(r"(gpt-|o[1-9]|chatgpt-|text-embedding-|ft:)"),
     "anthropic": re.compile(r"claude-"),
 }
+_BRIDGED = "responses/"
+"""What stands before a model whose chats are asked over the Responses API
+(https://docs.litellm.ai/docs/providers/openai#openai-chat-completion-to-responses-api-bridge)."""
 _OTHER_MODES = re.compile(r"(whisper|tts|dall-e|image|moderation|rerank|transcribe|realtime)")
 
 
@@ -169,8 +172,11 @@ class _Reading:
         mode = info.get("mode")
         if mode not in (None, "chat", "completion", "embedding") or _OTHER_MODES.search(name):
             return Absent(index, group, "only chats and embeddings are simulated")
-        if name.startswith("responses/"):
-            return Absent(index, group, "chats over the Responses API are not judged")
+        meant = provider(known["provider"])
+        bridged = name.startswith(_BRIDGED)
+        if bridged and prefix != "openai":
+            return Absent(index, group, f"what {prefix}/{_BRIDGED} asks is not documented")
+        name = name.removeprefix(_BRIDGED)
         base = params.get("api_base") or params.get("base_url")
         if base is None and "base" in known:
             base = params["api_base"] = known["base"]
@@ -184,7 +190,6 @@ class _Reading:
             raise self.tree.error(
                 message, (*here, "litellm_params", "api_base" if base else "model")
             )
-        meant = provider(known["provider"])
         if self.speakers.setdefault(host, _owner(host) or meant).dialect != meant.dialect:
             return Absent(
                 index, group, f"{host} already speaks the format of {self.speakers[host].title}"
@@ -196,7 +201,17 @@ class _Reading:
         mark = None if secret is None else fingerprint(str(secret))
         listed = str(entry["model_name"])
         return Member(
-            index, group, prefix, self.speakers[host], host, name, mark, params, info, listed
+            index,
+            group,
+            prefix,
+            self.speakers[host],
+            host,
+            name,
+            mark,
+            params,
+            info,
+            listed,
+            bridged,
         )
 
 

@@ -24,7 +24,7 @@ class Member:
     ``prefix`` is LiteLLM's name of the provider, ``model`` what is asked for upstream, ``key`` the
     fingerprint of the throw-away key (None where none is configured); ``params`` and ``info`` are
     the entry's tables without secrets. ``listed`` is its name in the model list, which may be a
-    pattern that ``group`` fits.
+    pattern that ``group`` fits. ``bridged`` says that chats with it are asked over the Responses API.
     """
 
     index: int
@@ -37,6 +37,7 @@ class Member:
     params: Mapping[str, Any]
     info: Mapping[str, Any]
     listed: str = ""
+    bridged: bool = False
 
     @property
     def place(self) -> str:
@@ -115,6 +116,11 @@ class Group:
     def hosts(self) -> frozenset[str]:
         """The hosts that it asks."""
         return frozenset(member.host for member in self.members)
+
+    @property
+    def bridged(self) -> bool:
+        """Whether chats with somebody of it are asked over the Responses API."""
+        return any(member.bridged for member in self.members)
 
     @property
     def whole(self) -> bool:

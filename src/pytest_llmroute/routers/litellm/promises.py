@@ -12,6 +12,7 @@ from pytest_llmroute.routers.litellm.balances import balances
 from pytest_llmroute.routers.litellm.budgets import budgets
 from pytest_llmroute.routers.litellm.caches import caches
 from pytest_llmroute.routers.litellm.carried import carried
+from pytest_llmroute.routers.litellm.chosen import chosen
 from pytest_llmroute.routers.litellm.cooldowns import cooldowns
 from pytest_llmroute.routers.litellm.facts import Facts, facts
 from pytest_llmroute.routers.litellm.fallbacks import fallbacks
@@ -58,6 +59,7 @@ def derive(config: Config) -> tuple[tuple[Promise, ...], tuple[NotJudged, ...]]:
             continue
         found = facts(config, group)
         fallbacks(config, ledger, found)
+        chosen(config, ledger, found)
         retries(config, ledger, found)
         timeouts(config, ledger, found)
         cooldowns(config, ledger, found)

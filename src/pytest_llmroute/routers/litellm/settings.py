@@ -110,6 +110,12 @@ class Config:
         there = {member.deployment for member in members if member.host in hosts}
         return replace(target, alone=there <= set(target.deployments))
 
+    def bridges(self, group: Group) -> bool:
+        """Whether a call for a group may be asked over the Responses API instead of its own."""
+        reached = {one for target in self.reachable(group) for one in target.deployments}
+        members = (member for one in self.groups.values() for member in one.members)
+        return any(member.bridged and member.deployment in reached for member in members)
+
     def reachable(self, group: Group) -> tuple[Target, ...]:
         """The group and all that its lists lead to, through the lists of those too: whether lists
         are followed further is not documented."""

@@ -19,8 +19,7 @@ _ONCE = "the file's own keys are tried there; what a request says is tried once"
 
 
 def wishes(ledger: Ledger, facts: Facts) -> None:
-    """How long a request waits that says so itself. (Fallbacks of its own are tried by no contract:
-    those read the lists of the file.)"""
+    """How long a request waits that says so itself."""
     group, name = facts.group, facts.group.name
     if group.api != "chat":
         return

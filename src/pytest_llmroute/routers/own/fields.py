@@ -174,7 +174,7 @@ _KINDS: Mapping[str, tuple[str, _Reader]] = {
         _prices,
     ),
     "tuple[tuple[str, tuple[Target, ...]], ...]": (
-        "a table of tags, each with its places ({ paid = ['openai/gpt-4o'], ... })",
+        "a table of tags or names, each with its places ({ paid = ['openai/gpt-4o'], ... })",
         _carriers,
     ),
     "tuple[tuple[str, int], ...]": ("a table of names and counts ({ timeout = 2 })", _counts),
