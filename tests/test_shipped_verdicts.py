@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ast
 import copy
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -149,6 +151,14 @@ def test_the_verdicts_are_those_of_the_table(path, tmp_path, monkeypatch):
 def test_what_is_found_by_hand_is_told_with_the_promise_and_the_command(name):
     page = text("findings.md")
     assert f"python benchmarks/by_hand/{name}" in page
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_is_found_by_hand_names_the_page_that_says_otherwise(name):
+    said = ast.get_docstring(ast.parse((BY_HAND / name).read_text("utf-8"))) or ""
+    addresses = re.findall(r"https://[^\s,)]+", said)
+    assert addresses
+    assert all(address in text("findings.md") for address in addresses)
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "provider.py"])

@@ -2,7 +2,8 @@
 
 Three things in place of a stream's rest, or of all of it: an event that is not JSON, a web page with
 status 200 (a proxy that apologises), and a body that is compressed without saying so. None of them is
-a ``message_stop``.
+a ``message_stop``, which ends a message
+(https://docs.anthropic.com/en/docs/build-with-claude/streaming).
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """A whole answer that comes in drops is waited for far longer than ``timeout``.
 
 The provider sends its head at once, and then a space every fifth of a second before the JSON, as providers
-do that keep a connection open. ``timeout`` is four seconds for the whole answer, the drops go on for twelve.
+do that keep a connection open. ``timeout`` is four seconds, the drops go on for twelve.
+https://docs.litellm.ai/docs/proxy/timeout#custom-timeouts--stream-timeouts-per-model means the entire
+length of the call by it.
 """
 
 from __future__ import annotations

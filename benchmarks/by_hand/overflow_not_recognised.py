@@ -1,7 +1,9 @@
-"""A prompt that is too long for Groq or Mistral does not go to the group for long prompts.
+"""A prompt that is too long for Groq, Mistral or OpenAI's Responses does not go to the group for long prompts.
 
-Both say so in their own words (below, as their API gives them); the page says that LiteLLM knows every
-provider's, and hands the call to ``context_window_fallbacks``.
+Each says so in its own words (below, as their API gives them); https://docs.litellm.ai/docs/exception_mapping
+says that LiteLLM knows every provider's, and
+https://docs.litellm.ai/docs/proxy/reliability#context-window-exceeded-fallback hands such a call to
+``context_window_fallbacks``.
 """
 
 from __future__ import annotations
@@ -38,6 +40,16 @@ WORDS = {
     },
 }
 
+RESPONSES = {
+    "error": {
+        "message": "Your input exceeds the context window of this model. Please adjust your input and "
+        "try again.",
+        "type": "invalid_request_error",
+        "param": "input",
+        "code": "context_length_exceeded",
+    }
+}
+
 
 def main() -> None:
     import litellm
@@ -49,7 +61,7 @@ def main() -> None:
         def refuse(request: Request, words: dict = words):
             if request.body["model"] == "gpt-4.1":
                 return answer(200, completion("Read.", "gpt-4.1"))
-            return answer(400, words)
+            return answer(400, RESPONSES if request.path.endswith("/responses") else words)
 
         with Provider(refuse) as provider:
             short = deployment("short", model, provider)
@@ -60,10 +72,15 @@ def main() -> None:
                 num_retries=0,
             )
             said = []
-            for way in ("completion", "acompletion"):
+            ways = ("completion", "acompletion")
+            for way in (*ways, "aresponses") if model.startswith("openai/") else ways:
                 try:
                     if way == "completion":
                         found = router.completion("short", ask)
+                    elif way == "aresponses":
+                        found = asyncio.run(
+                            router.aresponses(model="short", input="Read all this.")
+                        )
                     else:
                         found = asyncio.run(router.acompletion("short", ask))
                     said.append(f"answered by {found.model}")
@@ -72,7 +89,7 @@ def main() -> None:
                 print(f"{model:29} {way:12} {said[-1]}")
             seen[model] = said
     concluded(
-        still=seen["openai/gpt-4o"] == ["answered by gpt-4.1"] * 2
+        still=seen["openai/gpt-4o"] == ["answered by gpt-4.1"] * 2 + ["BadRequestError"]
         and all(one == ["BadRequestError"] * 2 for one in list(seen.values())[1:])
     )
 

@@ -1,6 +1,7 @@
 """An answer of the Responses API is taken from a cache that was told to keep chats only.
 
-``supported_call_types`` names chats. Responses of Anthropic's are made of chats inside, and those are
+``supported_call_types`` names chats, and https://docs.litellm.ai/docs/proxy/caching_controls caches what it
+names only. Responses of Anthropic's are made of chats inside, and those are
 found in the cache: the second request of the caller reaches nobody.
 """
 

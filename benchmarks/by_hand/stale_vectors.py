@@ -1,7 +1,8 @@
 """On asyncio vectors from the cache are older than the request allows.
 
-The request says ``s-maxage``: entries of at most so many seconds. Blocking, an older entry is not taken;
-on asyncio it is.
+The request says ``s-maxage``: entries of at most so many seconds
+(https://docs.litellm.ai/docs/proxy/caching_controls#dynamic-cache-controls). Blocking, an older entry is
+not taken; on asyncio it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A streamed text completion of a self-hosted model is neither tried again nor falls back.
 
 The deployment answers 500. Whole answers and chats go to the spare; the streamed text completion is
-given up after one attempt, before a word was said.
+given up after one attempt, before a word was said. By
+https://docs.litellm.ai/docs/proxy/reliability#explanation a call that failed goes to the fallbacks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""On asyncio one attempt reaches Anthropic, or a self-hosted model, twice when the connection is reset.
+"""On asyncio one attempt is two requests when the connection is reset, at each of these but OpenAI.
 
-``num_retries`` is 0, so the page promises one attempt and no other retry loop below the router's.
+``num_retries`` is 0, so https://docs.litellm.ai/docs/routing#retries promises one attempt, and no other
+retry loop below the router's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ def reset(request: Request):
     yield RESET
 
 
-MODELS = ("openai/gpt-4o", "anthropic/claude-sonnet-4-6", "hosted_vllm/llama-3")
+MODELS = (
+    "openai/gpt-4o",
+    "anthropic/claude-sonnet-4-6",
+    "groq/llama-3.1-8b-instant",
+    "mistral/mistral-small-latest",
+    "hosted_vllm/llama-3",
+)
 
 
 def main() -> None:
@@ -26,7 +33,7 @@ def main() -> None:
         for retries, way in ((0, "completion"), (0, "acompletion"), (2, "acompletion")):
             with Provider(reset) as provider:
                 one = deployment("group", model, provider)
-                if model.startswith("hosted_vllm/"):
+                if not model.startswith(("openai/", "anthropic/")):
                     one["litellm_params"]["api_base"] = provider.url + "/v1"
                 router = litellm.Router(
                     model_list=[one], num_retries=retries, disable_cooldowns=True
