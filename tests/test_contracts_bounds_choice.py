@@ -196,6 +196,9 @@ def test_a_split_names_the_first_twenty_of_the_target_that_is_off():
     [(at, says, evidence)] = said(even, story(*spread("A" + "B" * 40)))
     assert (at, evidence) == ("a1", ("a1",))
     assert says.startswith("from a1 on: A 1 of 41 (50% declared), B 40 of 41 (50% declared);")
+    thirds = balance.Split(((A, 1.0), (B, 1.0), (C, 1.0)))
+    [(at, _, evidence)] = said(thirds, story(*spread("AB" + "C" * 40)))
+    assert (at, evidence) == ("a3", tuple(f"a{number}" for number in range(3, 23)))
     [(at, _, evidence)] = said(even, story(*spread("B" * 40)))
     assert (at, evidence) == ("a1", tuple(f"a{number}" for number in range(1, 21)))
 

@@ -61,6 +61,7 @@ COOLDOWN: dict[str, tuple[Contract, str, History]] = {
     "failures within the time count together": (rest, "broken", story(fails(0), fails(60), home(70))),
     "failures that are farther apart do not": (rest, "nothing", story(fails(0), fails(60.01), home(70))),
     "limits count": (rest, "broken", story(fails(0, "429"), fails(2, "429"), AWAY, home(61))),
+    "silence counts": (rest, "broken", story(fails(0, "silence"), fails(2, "silence"), AWAY, home(61))),
     "a wrong key does not": (rest, "nothing", story(fails(0, "401"), fails(2, "401"), AWAY, home(61))),
     "a damaged answer ends a row": (rest, "nothing", story(fails(0), call("answered", ("A", "200-degraded"), at=1), fails(3), home(9))),
     "a stream that broke off does not": (rest, "broken", story(fails(0), STREAM_CUT, fails(2), AWAY, home(61))),
@@ -160,6 +161,11 @@ ROTATION: dict[str, tuple[Contract, str, History]] = {
     "attempts of nobody's leave open where a call began": (
         never, "nothing",
         story(fails(0), call("answered", Step("B", "200", took=3), at=4), call("left", ("Z", "503"), at=5, tied=False)),
+    ),
+    "where chance decides, a call that may have asked anybody is not counted": (
+        health.Transient((A,), share=0.999, answers=0), "nothing",
+        story(call("failed", ("A", "500"), at=0), away(2), call("answered", Step("B", "200", took=3), at=4),
+              call("left", ("Z", "503"), at=5, tied=False)),
     ),
     "a hint that is over is over": (
         never, "broken", story(call("answered", Step("A", "503", hint=5), ("B", "200"), at=0), away(5.1)),

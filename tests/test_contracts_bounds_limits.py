@@ -189,6 +189,9 @@ def test_the_first_that_was_kept_off_is_said():
 
 
 def test_a_refusal_is_said_with_who_had_room():
+    assert said(balance.Room((A, B), 2), story(quick("A", 0), refused(9))) == [
+        ("c2", "c2 was refused while A had 1 of 2", ("c2",))
+    ]
     crowd = quick("A", 0), quick("A", 1), quick("B", 1)
     assert said(balance.Room((A, B), 2), story(*crowd, refused(9)))[-1] == (
         "c4", "c4 was refused while B had 1 of 2", ("c4",),

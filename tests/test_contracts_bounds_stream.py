@@ -226,6 +226,8 @@ def test_how_long_somebody_was_silent_is_said():
     words = "a1 stayed with a.example/model-a through 30 s of silence; 10 s allowed"
     assert said(stall, silent(30)) == [("a1", words, ("c1", "a1"))]
     assert said(stall, silent(30, tied=False)) == [("a1", words, ("a1",))]
+    [(at, _, _)] = said(stall, silent(30, result="hung", took=20))
+    assert at == "c1"
     assert said(stall, silent(30, result="hung", took=30)) == [
         ("c1", f"c1 hung: {words}", ("c1", "a1"))
     ]

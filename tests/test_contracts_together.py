@@ -15,8 +15,10 @@ from .test_contracts_bounds_budget import BUDGET
 from .test_contracts_bounds_cache import CACHE
 from .test_contracts_bounds_choice import CASES as CHOICE
 from .test_contracts_bounds_errors import CASES as ERRORS
-from .test_contracts_bounds_fallback import CASES as FALLBACK
+from .test_contracts_bounds_fallback import FALLBACK
+from .test_contracts_bounds_health import COOLDOWN, ROTATION
 from .test_contracts_bounds_limits import CASES as LIMITS
+from .test_contracts_bounds_retry import RETRY
 from .test_contracts_bounds_stream import STREAM
 
 pytestmark = pytest.mark.once
@@ -33,7 +35,10 @@ OF_A_WHOLE_RUN = {
 IN_SERVICE = story(*(call("answered", (place, "200")) for place in ("A", "B", "C", "A mini")))
 """Everybody answers, so that no earlier failure is a reason to keep away."""
 
-BEFORE = CASES | ASKED | BUDGET | CACHE | CHOICE | ERRORS | FALLBACK | LIMITS | STREAM
+TABLES = (
+    CASES, ASKED, BUDGET, CACHE, CHOICE, ERRORS, FALLBACK, COOLDOWN, ROTATION, LIMITS, RETRY, STREAM,
+)  # fmt: skip
+BEFORE = [entry for table in TABLES for entry in table.items()]
 
 APART = {
     "without a group, calls that began later in the chain may be about another",
@@ -80,7 +85,7 @@ def outcomes(contract, history):
 @pytest.mark.parametrize("name", sorted(set(contracts()) - OF_A_WHOLE_RUN))
 def test_what_came_before_does_not_change_what_is_seen_of_later_calls(name):
     wrong = []
-    for one, (contract, _, before) in BEFORE.items():
+    for one, (contract, _, before) in BEFORE:
         for other, (same, expected, history) in CASES.items():
             if (
                 contract.id != name
@@ -99,6 +104,6 @@ def test_what_came_before_does_not_change_what_is_seen_of_later_calls(name):
 
 
 def test_a_history_that_was_kept_is_judged_like_one_that_was_not():
-    for contract, _, history in BEFORE.values():
+    for _, (contract, _, history) in BEFORE:
         kept = History.from_dict(json.loads(json.dumps(history.to_dict())))
         assert list(contract.check(kept)) == list(contract.check(history))
