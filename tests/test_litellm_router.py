@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import os
 import sys
+import traceback
 from copy import copy, deepcopy
 from decimal import Decimal
 from pathlib import Path
@@ -209,7 +210,7 @@ def test_nothing_of_a_router_is_left_in_the_process(read):
         values = [(name, getattr(module, name, None)) for name in names]
         return [(deepcopy if name == "model_cost" else copy)(value) for name, value in values]
 
-    before, seen = state(), []
+    before, seen, marks = state(), [], vars(traceback).copy()
 
     async def asked(router) -> None:
         seen.append((module.num_retries, module.request_timeout, module.cache is None))
@@ -220,6 +221,7 @@ def test_nothing_of_a_router_is_left_in_the_process(read):
     _inside(read(text), asked, after=lambda: tasks.extend(asyncio.all_tasks()))
     assert seen == [(3, 7, False)]
     assert state() == before
+    assert vars(traceback) == marks
     assert len(tasks) == 1
     assert not module.in_memory_llm_clients_cache.cache_dict
 

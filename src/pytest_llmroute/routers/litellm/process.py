@@ -13,10 +13,11 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import _lru_cache_wrapper
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from pytest_llmroute.routers import MissingPackage
@@ -76,7 +77,7 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
     before = [_remember(vars(place)) for place in places]
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
     elsewhere = data("providers")["elsewhere"]["variables"]
-    with _quiet(), _unread(), _seldom(), _unset(elsewhere), _sessions() as sessions:
+    with _quiet(), _unread(), _unmarked(), _seldom(), _unset(elsewhere), _sessions() as sessions:
         litellm.suppress_debug_info = True  # type: ignore[attr-defined]  # a setting of theirs
         # Tokens of some models are counted by what would be downloaded.
         litellm.disable_hf_tokenizer_download = True  # type: ignore[attr-defined]  # the same
@@ -269,6 +270,26 @@ def _unread() -> Iterator[None]:
     finally:
         for name, search in before.items():
             setattr(module, name, search)
+
+
+@contextmanager
+def _unmarked() -> Iterator[None]:
+    """Mark in no traceback which part of a line it was, which only goes into logs too: for a failure
+    deep in LiteLLM to find that out takes longer than all else."""
+    module: Any = traceback
+    before = getattr(module, "_get_code_position", None)
+    if before is None:
+        yield
+        return
+    module._get_code_position = _somewhere
+    try:
+        yield
+    finally:
+        module._get_code_position = before
+
+
+def _somewhere(code: CodeType, index: int) -> tuple[None, None, None, None]:
+    return None, None, None, None
 
 
 def _as_it_is(text: str) -> str:
