@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,13 @@ settings.register_profile("same", settings.get_profile("patient"), derandomize=T
 settings.load_profile("same" if os.environ.get("CI") else "patient")
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# httpx loads it when a client is made, and remembers its exceptions for good. If that is in a run of
+# pytest inside of a test, the module is forgotten with the run, and the next client has another one,
+# whose exceptions nobody translates.
+for transport in ("httpcore", "httpcore2"):
+    if importlib.util.find_spec(transport) is not None:
+        importlib.import_module(transport)
 
 if sabotaged := os.environ.get("LLMROUTE_SABOTAGE"):
     import sabotage
