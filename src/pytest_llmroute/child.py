@@ -1,8 +1,9 @@
 """Another interpreter: a process of another environment in which the world and the router run, while
 judging stays here.
 
-One line of JSON each way: a hello from the child, then a cell to be played and what came of it. Our
-packages and what they need are appended to the child's path, so that whatever it has itself wins.
+One line of JSON each way: a hello from the child, then a cell to be played and what came of it. What is
+only to be loaded is not answered. Our packages and what they need are appended to the child's path, so
+that whatever it has itself wins.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ if start:
     sys.path[:] = [folder for folder in sys.path if folder] + start["folders"]
     from pytest_llmroute.child import serve
     serve(talk[1], talk[0])
+    # There is nothing to tidy up, and a router takes seconds to take itself apart.
+    os._exit(0)
 """
 
 
@@ -96,6 +99,10 @@ class Interpreter:
         if not (isinstance(ready, dict) and "versions" in ready):
             raise self._error("cannot import pytest_llmroute")
         self.versions = ready["versions"]
+
+    def load(self, config: Path) -> None:
+        """Let it import what a configuration's router is made of, before there is a cell to play."""
+        self._say({"load": str(config)})
 
     def play(self, cell: Cell) -> History:
         """Play a cell there. Raises ``CannotPlay`` if the process fails."""
@@ -241,8 +248,14 @@ def serve(requests: Any, answers: Any) -> None:
 
     answer({"versions": installed()})
     for line in requests:
+        request = json.loads(line)
+        if "load" in request:
+            # What is wrong with it is told when a cell is played.
+            with contextlib.suppress(Exception):
+                _config(request["load"]).load()
+            continue
         try:
-            found = _played(json.loads(line))
+            found = _played(request)
         except Exception as error:
             found = {"error": f"{type(error).__name__}: {error}"}
         answer(found)

@@ -127,11 +127,14 @@ def _replace(undo: ExitStack, owner: Any, name: str, ours: Any) -> None:
 def _frozen_names() -> list[_Frozen]:
     """Where modules hold the functions of :data:`FROZEN`. Each module is looked at once."""
     # Copies: a collection of garbage may import something while a dictionary is gone through.
-    for name, module in sys.modules.copy().items():
-        if _looked_at.get(name) is module or not isinstance(module, ModuleType):
+    modules = sys.modules.copy()
+    if modules == _looked_at:
+        return _frozen
+    for name, module in modules.items():
+        if _looked_at.get(name) is module:
             continue
         _looked_at[name] = module
-        if name.partition(".")[0] in UNTOUCHED:
+        if name.partition(".")[0] in UNTOUCHED or not isinstance(module, ModuleType):
             continue
         for attribute, value in vars(module).copy().items():
             real, ours = FROZEN.get(id(value), (None, None))

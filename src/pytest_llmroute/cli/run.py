@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,16 +117,31 @@ def _sweep(
     from pytest_llmroute.sweep import Sweep, aloud, plan, quietly
 
     player, installed, versions, hands = (aloud if verbose else quietly), None, None, 1
+    cores, crew = os.cpu_count() or 1, None
     if python is not None:
-        crew = stack.enter_context(Crew(python, os.cpu_count() or 1))
-        player, hands, child = crew.play, crew.size, crew.first
-        installed, versions = child.own.__contains__, child.versions
+        crew = stack.enter_context(Crew(python, cores))
+        installed, versions = crew.first.own.__contains__, crew.first.versions
+    elif not verbose and cores > 1 and _heavy(configs, choice):
+        # Routers are imported while it is planned what to ask them.
+        load = [config.path for config in configs]
+        crew = stack.enter_context(Crew(sys.executable, cores, named="llmroute", load=load))
     plans = plan(configs, choice, installed)
     cells = sum(len(one.trials) for one in plans)
-    if python is None and not verbose and cells >= _MANY and (os.cpu_count() or 1) > 1:
-        crew = stack.enter_context(Crew(sys.executable, os.cpu_count() or 1, named="llmroute"))
+    if crew is None and not verbose and cells >= _MANY and cores > 1:
+        crew = stack.enter_context(Crew(sys.executable, cores, named="llmroute"))
+    if crew is not None:
         player, hands = crew.play, crew.size
     return Sweep(plans, player, _watcher(stack, consoles.stderr(), cells), hands), versions
+
+
+def _heavy(configs: Iterable[RoutingConfig], choice: Choice) -> bool:
+    """Whether there is surely much to play, of a router that takes long to import."""
+    from pytest_llmroute.sweep import PACKAGES
+
+    chosen = choice.scenarios or choice.own or choice.contracts
+    return not chosen and any(
+        find_spec(PACKAGES[config.kind]) for config in configs if config.kind in PACKAGES
+    )
 
 
 def _watcher(stack: ExitStack, err: Console, cells: int) -> Any:

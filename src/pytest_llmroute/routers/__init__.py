@@ -138,6 +138,10 @@ class RoutingConfig(Protocol):
         """The ways in that it serves for a group."""
         ...
 
+    def load(self) -> None:
+        """Import what the router is made of, which may take seconds. Raises :class:`MissingPackage`."""
+        ...
+
     def open(self) -> AbstractAsyncContextManager[Router]:
         """Make the router, and undo afterwards all that it left in the process. Entered inside a
         running event loop, whether it will be asked blocking or not, since some routers start tasks

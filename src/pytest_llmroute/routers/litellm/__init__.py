@@ -70,6 +70,12 @@ class LiteLLMConfig:
             return tuple(entry for entry in _WORDS if entry.api != "text")
         return _WORDS
 
+    def load(self) -> None:
+        """Import LiteLLM. Raises :class:`~pytest_llmroute.routers.MissingPackage`."""
+        from pytest_llmroute.routers.litellm.process import imported
+
+        imported()
+
     def open(self) -> AbstractAsyncContextManager[Router]:
         """Make the router, and undo afterwards all that it left in the process. Raises
         :class:`~pytest_llmroute.routers.MissingPackage`."""

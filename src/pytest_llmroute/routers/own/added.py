@@ -62,6 +62,10 @@ class AddedConfig:
         """The ways in that it serves for a group."""
         return self.routed.entries(group)
 
+    def load(self) -> None:
+        """Import LiteLLM. Raises :class:`~pytest_llmroute.routers.MissingPackage`."""
+        self.routed.load()
+
     def open(self) -> AbstractAsyncContextManager[Router]:
         """Make the router. Raises :class:`~pytest_llmroute.routers.MissingPackage`."""
         return self.routed.open()

@@ -76,6 +76,9 @@ class OwnConfig:
         """The ways in: blocking or on asyncio, as the functions are. Raises ``ConfigError``."""
         return self._entries if group == self.group else ()
 
+    def load(self) -> None:
+        """Nothing: the functions are imported afresh for each router."""
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Router]:
         """Import the functions afresh; on leaving, forget their modules. Raises ``ConfigError``."""
