@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -15,8 +16,11 @@ from click.testing import CliRunner
 from llmroute_sim.scenario import shipped
 from pytest_llmroute.child import Interpreter, entry_of
 from pytest_llmroute.cli import main
+from pytest_llmroute.configs import read
+from pytest_llmroute.crew import Crew
+from pytest_llmroute.errors import CannotPlay
 from pytest_llmroute.play import play
-from pytest_llmroute.sweep import choose
+from pytest_llmroute.sweep import choose, plan
 from reports import project
 from test_json_report import SCHEMA
 
@@ -208,6 +212,27 @@ def test_an_interpreter_has_ended_when_the_run_has():
     with Interpreter(sys.executable) as child:
         assert child.versions["python"].startswith("3.")
     assert child._process.returncode is not None
+
+
+def a_cell():
+    config = read(Path("good/llmroute.toml"))
+    [planned] = plan([config], choose(["outage-503"], ["retry.bounded"]))
+    return planned.trials[0].cell
+
+
+def test_what_was_loaded_is_played_and_what_cannot_be_loaded_is_not_told_before(monkeypatch):
+    with Crew(sys.executable, 2, load=[Path("nothing/config.yaml"), Path("good")]) as crew:
+        cell = a_cell()
+        assert crew.play(cell).to_dict() == play(cell).to_dict()
+        assert len(crew._all) == 2
+        assert crew.play(replace(cell, group="other")).calls
+
+
+def test_a_crew_that_cannot_begin_says_so_and_ends():
+    cell = a_cell()
+    told = pytest.raises(CannotPlay, match="nowhere/python: cannot be started")
+    with Crew("nowhere/python", 2, load=[Path("good")]) as crew, told:
+        crew.play(cell)
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

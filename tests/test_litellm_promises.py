@@ -713,6 +713,19 @@ def test_limits_a_minute_are_promised_where_they_are_enforced(read, found):
     assert "judged with the limits" in said["router_settings.optional_pre_call_checks"]
 
 
+@pytest.mark.parametrize(("first", "second", "calls"), [(1, 1, 2), (2, 2, 3), (5, 2, 6), (4, 1, 4)])
+def test_a_crowd_is_as_many_as_fill_one_deployment_but_not_all(found, first, second, calls):
+    text = PAIR.replace(
+        'one.example.net/v1"', f'one.example.net/v1", max_parallel_requests: {first}'
+    )
+    text = text.replace(
+        'two.example.net/v1"', f'two.example.net/v1", max_parallel_requests: {second}'
+    )
+    (room,) = found(text + settings("num_retries: 1"), "balance.room", kind="config")
+    assert room.contract.limit == min(first, second)
+    assert room.numbers["parallel"] + 1 == calls
+
+
 def test_shares_that_a_page_does_not_give_are_not_promised(read, found):
     text = PAIR.replace('one.example.net/v1"', 'one.example.net/v1", weight: 3')
     assert found(text, "balance.split", kind="config") == []

@@ -10,6 +10,7 @@ import pytest
 
 from llmroute_sim.scenario import load
 from pytest_llmroute.contracts import Target
+from pytest_llmroute.contracts.balance import Rate
 from pytest_llmroute.contracts.fallback import Answers
 from pytest_llmroute.contracts.stream import Whole
 from pytest_llmroute.promises import Because, Promise
@@ -113,6 +114,36 @@ def test_a_scenario_for_one_way_is_played_through_the_first():
     assert played(promise(), scenarios=("long",), text="one-way = true\n") == [
         ("long", "chat-sync"),
     ]  # fmt: skip
+
+
+BY_NUMBER = '[[ask]]\ntimes = "= load"\n'
+
+
+@pytest.mark.parametrize(("load", "ways"), [(299, 4), (300, 1), (1000, 1)])
+def test_a_scenario_of_many_calls_is_played_through_the_first(load, ways):
+    cells = played(promise(numbers={"load": load}), text=BY_NUMBER, scenarios=("long",), ways=CHATS)
+    assert len(cells) == ways
+    assert cells[0] == ("long", "chat-sync")
+
+
+def test_a_scenario_is_not_played_that_would_take_too_many_calls():
+    config = Config((promise(numbers={"load": 1001}),), CHATS)
+    found, _ = trials(config, Choice(own=(scenario("long", BY_NUMBER),)))
+    assert not found
+
+
+def test_that_a_limit_is_too_high_to_be_tried_is_said():
+    rate = Rate(Target("one", (("one.example", None, None),)), 10_000)
+    busy = promise(rate, numbers={"rpm": 10_000}, roles={"target": ("one.example",)})
+    found, [untried] = trials(Config((busy,), CHATS), Choice())
+    assert not found
+    assert untried.outcome == "untested"
+    assert "rate-window: takes 20,020 calls, and 1,000 at most are made" in untried.reason
+
+
+def test_how_many_calls_somebodys_own_scenario_makes_is_their_own_business():
+    cells = played(promise(), text="[[ask]]\ntimes = 2000\n", scenarios=("own",), ways=CHATS)
+    assert cells == [("own", "chat-sync")]
 
 
 def test_a_scenario_that_names_its_ways_is_played_through_no_other():

@@ -54,8 +54,8 @@ class Scenario:
     ``stimulus`` names what makes the scenario one: without its ``incidents``, its ``repeats`` (equal
     questions), its ``spend`` (stated bills), its ``load`` (many calls), its ``concurrency``, the
     ``features`` that are asked for besides words, the ``options`` that tell a router what to do, or
-    the ``length`` of its prompts it must prove nothing. ``one_way`` is for a long one: it is played through the first way in that a
-    configuration has, not through all.
+    the ``length`` of its prompts it must prove nothing. ``one_way`` is for a long one: it is played
+    through the first way in that a configuration has, not through all.
     """
 
     name: str
@@ -73,6 +73,11 @@ class Scenario:
     per_token: float = 0.02
     seed: int = 0
     one_way: bool = False
+
+    @property
+    def calls(self) -> int:
+        """How many calls it makes."""
+        return sum(ask.calls for ask in self.asks)
 
     def calmed(self) -> Scenario:
         """The same without its stimulus."""

@@ -59,6 +59,11 @@ class Ask:
     beside: bool = False
     log: tuple[Ask, ...] = ()
 
+    @property
+    def calls(self) -> int:
+        """How many calls the line makes."""
+        return len(self.log) or self.times * self.together
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:

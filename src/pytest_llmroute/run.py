@@ -16,6 +16,14 @@ from pytest_llmroute.verdicts import Verdict, confirmed, judge
 __all__ = ("Choice", "Player", "Result", "Trial", "judged", "trials")
 
 
+_MOST = 1_000
+"""Calls that a scenario may take because of what a configuration says: to try a limit of 10,000 requests
+a minute would take most of an hour."""
+
+_MANY = 300
+"""Calls from which on a scenario is played through one way in, and not through all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What part of the whole is asked for: scenarios and contracts by name (empty: all, of the
@@ -89,6 +97,10 @@ def trials(config: RoutingConfig, choice: Choice) -> tuple[list[Trial], list[Ver
                 reasons[template.name] = reason
                 continue
             bound = _carrying(template.bind(promise.roles, promise.numbers), promise)
+            if bound.calls > _MOST and template.needs & promise.numbers.keys():
+                said = f"takes {bound.calls:,} calls, and {_MOST:,} at most are made"
+                reasons[template.name] = said
+                continue
             fitting.append(replace(bound, seed=choice.seed or bound.seed))
         cells = _cells(config, promise, fitting, found, full=choice.full)
         for cell in cells:
@@ -152,7 +164,7 @@ def _cells(
 
 def _ways(ways: Sequence[Entry], promise: Promise, scenario: Scenario) -> Sequence[Entry]:
     found = [entry for entry in ways if _serves(promise, scenario, entry)]
-    return found[:1] if scenario.one_way else found
+    return found[:1] if scenario.one_way or scenario.calls >= _MANY else found
 
 
 def _better(cell: Cell, before: Cell, planned: Collection[str]) -> bool:

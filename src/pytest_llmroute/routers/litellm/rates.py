@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_llmroute.contracts.balance import InFlight, Rate, Room
@@ -76,15 +76,21 @@ def _in_flight(config: Config, ledger: Ledger, facts: Facts) -> None:
     if general is not None:
         ledger.skip(general.key, "every deployment that it could apply to has a cap of its own")
     if len(capped) == len(group.members) > 1 and facts.retries:
-        least = min(cap.limit for _, cap in capped)
+        caps = [cap.limit for _, cap in capped]
         targets = tuple(member.target for member, _ in capped)
         ledger.on_asyncio(
-            group.api, Room(targets, least, "in-flight", group=group.name), capped[0][1].key,
+            group.api, Room(targets, min(caps), "in-flight", group=group.name), capped[0][1].key,
             f"{group.name} refuses nobody while one of its deployments has room", group.name,
             stream=False, pages=(_CAP_PAGE,), note=_CAP,
-            roles=facts.roles, numbers={**facts.numbers, "parallel": float(least)},
+            roles=facts.roles, numbers={**facts.numbers, "parallel": _crowd(caps, 1)},
             avoid=facts.avoid,
         )  # fmt: skip
+
+
+def _crowd(limits: Sequence[int], more: int) -> float:
+    """What so many more calls are to come than, for one deployment to be full however they are shared,
+    and not all."""
+    return float(max(min(limits), sum(limits) - 1 - more))
 
 
 def _caps(config: Config, member: Member) -> Iterator[_Cap]:
@@ -150,12 +156,12 @@ def _by_the_minute(config: Config, ledger: Ledger, facts: Facts) -> None:
         reason = "judged with the limits of its groups" if limited else "no deployment has a limit"
         ledger.skip(checks.key, reason)
     if len(limited) == len(group.members) > 1:
-        least = min(limit for _, _, limit in limited)
+        limits = [limit for _, _, limit in limited]
         targets = tuple(member.target for member, _, _ in limited)
         ledger.promise(
-            Room(targets, least, group=group.name), limited[0][1],
+            Room(targets, min(limits), group=group.name), limited[0][1],
             f"{group.name} refuses nobody while one of its deployments is under its limit",
             group.name, kind="policy", pages=(_HARD_PAGE,),
             note="that what a limit keeps off goes to a sibling is not documented",
-            roles=facts.roles, numbers={**facts.numbers, "rpm": float(least)}, avoid=facts.avoid,
+            roles=facts.roles, numbers={**facts.numbers, "rpm": _crowd(limits, 2)}, avoid=facts.avoid,
         )  # fmt: skip
