@@ -76,13 +76,13 @@ def _in_flight(config: Config, ledger: Ledger, facts: Facts) -> None:
     if general is not None:
         ledger.skip(general.key, "every deployment that it could apply to has a cap of its own")
     if len(capped) == len(group.members) > 1 and facts.retries:
-        caps = [cap.limit for _, cap in capped]
+        limits = [cap.limit for _, cap in capped]
         targets = tuple(member.target for member, _ in capped)
         ledger.on_asyncio(
-            group.api, Room(targets, min(caps), "in-flight", group=group.name), capped[0][1].key,
+            group.api, Room(targets, min(limits), "in-flight", group=group.name), capped[0][1].key,
             f"{group.name} refuses nobody while one of its deployments has room", group.name,
             stream=False, pages=(_CAP_PAGE,), note=_CAP,
-            roles=facts.roles, numbers={**facts.numbers, "parallel": _crowd(caps, 1)},
+            roles=facts.roles, numbers={**facts.numbers, "parallel": _crowd(limits, 1)},
             avoid=facts.avoid,
         )  # fmt: skip
 
