@@ -17,7 +17,7 @@ from pytest_llmroute.wanted import routing
 
 from .formats import Answer, Asked
 from .reference import Emit, Knobs, Open, Read, Reference
-from .upstreams import VECTORS_SOLD, Upstream
+from .upstreams import VECTORS_SOLD, Upstream, sold
 
 _APIS: tuple[Api, ...] = ("chat", "messages", "responses", "text")
 
@@ -60,13 +60,19 @@ class Routed:
     kind: ClassVar[str] = "reference"
     promises: ClassVar[tuple[()]] = ()
     not_judged: ClassVar[tuple[()]] = ()
-    deployments: ClassVar[tuple[Deployment, ...]] = VECTORS_SOLD
     environment: ClassVar[dict[str, str]] = {}
     keys: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def path(self) -> Path:
         return Path(__file__)
+
+    @property
+    def deployments(self) -> tuple[Deployment, ...]:
+        return (
+            *VECTORS_SOLD,
+            *sold(one for group in self.knobs.chain for one in group.deployments),
+        )
 
     def entries(self, group: str) -> tuple[Entry, ...]:
         return WAYS

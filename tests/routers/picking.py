@@ -36,6 +36,11 @@ class Picks:
     sticky: float | None = None
     seed: int = 0
 
+    @property
+    def limited(self) -> bool:
+        """Whether a deployment may get no more than so much."""
+        return any(limit is not None for limit in (self.parallel, self.requests, self.tokens))
+
 
 @dataclass(eq=False)
 class Ticket:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from llmroute_sim.deployments import Deployment
-from llmroute_sim.providers import Tariff, provider
+from llmroute_sim.providers import Tariff, provider, providers
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,18 @@ VECTORS_SOLD = tuple(
 )  # fmt: skip
 """The hosts of a company that resells nothing else: vectors of 1536 and of 3072 numbers, unless a size is
 asked for."""
+
+
+def sold(upstreams: Iterable[Upstream]) -> tuple[Deployment, ...]:
+    """The hosts of those whom everybody knows, each of which charges what the router believes."""
+    by_host: dict[str, list[Upstream]] = {}
+    for one in upstreams:
+        by_host.setdefault(one.host, []).append(one)
+    return tuple(
+        Deployment(
+            host, known, known.name, tariffs={one.model: Tariff(*one.price) for one in there}
+        )
+        for host, there in by_host.items()
+        for known in providers().values()
+        if host in known.hosts
+    )

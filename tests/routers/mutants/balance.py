@@ -36,8 +36,7 @@ def promised(knobs: Knobs) -> list[Contract]:
 def _chosen(picks: Picks, group: Group, members: tuple[Target, ...]) -> list[Contract]:
     """Who is picked, where no limit and no wish of a call leaves somebody out."""
     found: list[Contract] = []
-    limited = any(limit is not None for limit in (picks.parallel, picks.requests, picks.tokens))
-    if limited or picks.tags or picks.sticky is not None:
+    if picks.limited or picks.tags or picks.sticky is not None:
         return found
     match picks.strategy:
         case "weights":
@@ -61,8 +60,7 @@ def _wished(picks: Picks, members: tuple[Target, ...]) -> list[Contract]:
         tags = dict.fromkeys(tag for tags in carried.values() for tag in tags)
         by = {tag: tuple(one for one in members if tag in carried[one.name]) for tag in tags}
         found.append(balance.Tagged(tuple(by.items())))
-    limited = any(limit is not None for limit in (picks.parallel, picks.requests, picks.tokens))
-    if picks.sticky is not None and not limited:
+    if picks.sticky is not None and not picks.limited:
         found.append(balance.Sticky(members, picks.sticky))
     return found
 

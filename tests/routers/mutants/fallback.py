@@ -33,12 +33,10 @@ def promised(knobs: Knobs) -> list[Contract]:
     found: list[Contract] = []
     for name, groups in ((GROUP, knobs.chain), (VECTORS, knobs.embedders)):
         chain = targets(groups)
-        found += [
-            fallback.Answers(chain, group=name),
-            fallback.Order(chain, group=name),
-            fallback.Elsewhere(chain, group=name),
-            fallback.Once(chain),
-        ]
+        found += [fallback.Elsewhere(chain, group=name), fallback.Once(chain)]
+        if len(groups) == 1 or not knobs.picks.limited:
+            # Who has got as much as he may is passed over.
+            found += [fallback.Answers(chain, group=name), fallback.Order(chain, group=name)]
     return found
 
 
