@@ -161,6 +161,9 @@ BUDGET: dict[str, tuple[Contract, str, History]] = {
     "an answer of two voices has no price": (
         ledger, "nothing", adorned(story(call("answered", PAID, PAID, words=("a1", "a2"))), c1={"cost": Decimal(9)}),
     ),
+    "an answer that nobody gave has none": (
+        ledger, "nothing", adorned(story(call("answered", PAID, words=())), c1={"cost": Decimal(9)}),
+    ),
     "half an answer has none": (
         ledger, "nothing",
         adorned(story(call("answered", Step("A", "200-cut", spent="0.4"))), c1={"cost": Decimal(9)}),

@@ -65,6 +65,9 @@ COOLDOWN: dict[str, tuple[Contract, str, History]] = {
     "a wrong key does not": (rest, "nothing", story(fails(0, "401"), fails(2, "401"), AWAY, home(61))),
     "a damaged answer ends a row": (rest, "nothing", story(fails(0), call("answered", ("A", "200-degraded"), at=1), fails(3), home(9))),
     "a stream that broke off does not": (rest, "broken", story(fails(0), STREAM_CUT, fails(2), AWAY, home(61))),
+    "a stream that failed before its first word counts": (
+        rest, "broken", story(fails(0, stream=True), fails(2, stream=True), AWAY, home(61)),
+    ),
     "a stream that its caller left does": (rest, "nothing", story(fails(0), STREAM_LEFT, fails(3), home(9))),
     "silence that its caller left does not count": (
         rest, "nothing", story(fails(0), call("left", Step("A", "silence", took=1), at=1), home(9), fails(12), home(14)),

@@ -47,6 +47,12 @@ CASES: dict[str, tuple[Contract, str, History]] = {
     "an instant before the end it may not be": (one_flying, "nothing", story(slow("A", 0), refused(9.99))),
     "an instant before the end the next may come": (one_flying, "nothing", story(slow("A", 0), slow("A", 9.99))),
     "a moment earlier it may not": (one_flying, "broken", story(slow("A", 0), slow("A", 9.98))),
+    "what takes no time is not in flight": (
+        one_flying, "nothing", story(call("answered", Step("A", "200", took=0), at=0), refused(0)),
+    ),
+    "nor is what takes an instant": (
+        one_flying, "nothing", story(*(call("answered", Step("A", "200", took=0.01), at=0) for _ in range(2))),
+    ),
     "who left was not kept off": (one_flying, "nothing", story(slow("A", 0), call("left", at=5))),
     "attempts of nobody's leave open what came of it": (
         one_flying, "nothing", story(slow("A", 0), refused(4, took=2), NOBODYS),
