@@ -1,11 +1,11 @@
-"""How long ``llmroute run`` takes, and whose time that is: ``python benchmarks/run.py [FILE...]``.
+"""How long ``llmroute run`` takes, and whose time that is: ``python benchmarks/run.py [--full] [FILE...]``.
 
 Two tables, over the shipped configurations unless files are named. The first plays every cell of a file
 in this process and tells the processor's seconds, the calls per such second, and the share in which the
 router itself was at work (with all that it is made of: HTTP clients, JSON, pydantic), sampled: a stack
 whose innermost frame outside the standard library is neither ours nor a wait. The second runs the
 command as a user does: wall seconds to the first verdicts and to the end, beside what importing litellm
-takes alone in the same interpreter.
+takes alone in the same interpreter. With ``--full`` it is only the second, of the whole library.
 
 Processor's seconds and ratios can be compared between busy and quiet machines; wall seconds cannot.
 """
@@ -113,23 +113,26 @@ def timed(command: list[str]) -> tuple[float, float]:
 
 def main() -> None:
     shipped = Path(str(files("llmroute_data").joinpath("configs")))
-    chosen = [Path(name) for name in sys.argv[1:]] or sorted(shipped.glob("*.yaml"))
-    print(
-        f"{'file':20} {'promises':>8} {'cells':>6} {'calls':>6} {'CPU s':>8} {'calls/s':>8} "
-        f"{'ms/cell':>8} {'router':>8}"
-    )
-    for path in chosen:
-        print(played(path), flush=True)
+    options = [name for name in sys.argv[1:] if name == "--full"]
+    chosen = [Path(name) for name in sys.argv[1:] if name not in options]
+    chosen = chosen or sorted(shipped.glob("*.yaml"))
+    if not options:
+        print(
+            f"{'file':20} {'promises':>8} {'cells':>6} {'calls':>6} {'CPU s':>8} {'calls/s':>8} "
+            f"{'ms/cell':>8} {'router':>8}"
+        )
+        for path in chosen:
+            print(played(path), flush=True)
 
     offline = "import os; os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = 'True'; import litellm; litellm.Router"
     _, imported = timed([sys.executable, "-c", offline])
     llmroute = str(Path(sys.executable).with_name("llmroute"))
     print(f"\nimport of litellm alone: {imported:.1f} s")
     for path in chosen:
-        first, whole = timed([llmroute, "run", str(path)])
+        first, whole = timed([llmroute, "run", str(path), *options])
         print(
             f"{path.stem:20} first verdicts {first:6.1f} s, all {whole:6.1f} s, "
-            f"{whole - imported:6.1f} s after the import"
+            f"{whole - imported:6.1f} s after the import ({whole / imported:.1f} imports in all)"
         )
 
 
