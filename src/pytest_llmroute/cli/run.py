@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,8 @@ from pytest_llmroute.cli.mistakes import INTERRUPTED, mistakes
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pytest_llmroute.child import Interpreter
+    from pytest_llmroute.crew import Crew
     from pytest_llmroute.report.findings import Report
     from pytest_llmroute.routers import RoutingConfig
     from pytest_llmroute.run import Choice
@@ -65,23 +67,26 @@ def command(
 
     PATHS are files, and folders that they are looked for in.
     """
-    from pytest_llmroute.report import console as consoles
-    from pytest_llmroute.report.accepted import closing_lines, ruled_lines
-    from pytest_llmroute.standing import Standing, Terms
-
-    out = consoles.stdout()
-    page = consoles.page_for(out, detail=verbose, python=python)
     with mistakes(verbose), ExitStack() as stack:
         found = options.found(paths)
         from pytest_llmroute.sweep import choose
 
         choice = choose(scenarios, contracts, policy=policy, seed=seed, full=full)
+        crew = _crew(stack, found.configs, choice, python, verbose=verbose)
+        from pytest_llmroute.report import console as consoles
+        from pytest_llmroute.report.accepted import closing_lines, ruled_lines
+        from pytest_llmroute.standing import Standing, Terms
+
+        out = consoles.stdout()
+        page = consoles.page_for(out, detail=verbose, python=python)
         options.check_allowed(allowed)
         known = options.read_baseline(baseline, found.configs)
         terms = Terms(frozenset(allowed), known, extent=_extent(scenarios, seed))
         to = outputs.Outputs(junit, summary, github, saved)
         to.check()
-        sweep, versions = _sweep(stack, found.configs, choice, python, verbose=verbose)
+        other = None if crew is None or python is None else crew.first
+        sweep = _sweep(stack, found.configs, choice, crew, other, verbose=verbose)
+        versions = None if other is None else other.versions
         interrupted = False
         try:
             for sheet in sweep.sheets():
@@ -102,36 +107,50 @@ def _extent(scenarios: tuple[str, ...], seed: int) -> Extent:
     return "other" if seed else "some" if scenarios else "all"
 
 
-def _sweep(
+def _crew(
     stack: ExitStack,
     configs: tuple[RoutingConfig, ...],
     choice: Choice,
     python: str | None,
     *,
     verbose: bool,
-) -> tuple[Sweep, Mapping[str, str] | None]:
-    """A sweep over configurations, with the hands that it takes, and the releases in the interpreter
-    that plays, if it is not this one."""
+) -> Crew | None:
+    """Those who play, where it is known before anything is planned that they are wanted: routers are
+    imported while it is planned what to ask them."""
+    from pytest_llmroute.crew import Crew
+
+    cores = os.cpu_count() or 1
+    if python is not None:
+        return stack.enter_context(Crew(python, cores))
+    if verbose or cores == 1 or not _heavy(configs, choice):
+        return None
+    load = [config.path for config in configs]
+    return stack.enter_context(Crew(sys.executable, cores, named="llmroute", load=load))
+
+
+def _sweep(
+    stack: ExitStack,
+    configs: tuple[RoutingConfig, ...],
+    choice: Choice,
+    crew: Crew | None,
+    other: Interpreter | None,
+    *,
+    verbose: bool,
+) -> Sweep:
+    """A sweep over configurations, with the hands that it takes. ``other`` is the interpreter that
+    plays, if it is not this one."""
     from pytest_llmroute.crew import Crew
     from pytest_llmroute.report import console as consoles
     from pytest_llmroute.sweep import Sweep, aloud, plan, quietly
 
-    player, installed, versions, hands = (aloud if verbose else quietly), None, None, 1
-    cores, crew = os.cpu_count() or 1, None
-    if python is not None:
-        crew = stack.enter_context(Crew(python, cores))
-        installed, versions = crew.first.own.__contains__, crew.first.versions
-    elif not verbose and cores > 1 and _heavy(configs, choice):
-        # Routers are imported while it is planned what to ask them.
-        load = [config.path for config in configs]
-        crew = stack.enter_context(Crew(sys.executable, cores, named="llmroute", load=load))
-    plans = plan(configs, choice, installed)
-    cells = sum(len(one.trials) for one in plans)
+    plans = plan(configs, choice, None if other is None else other.own.__contains__)
+    cells, cores = sum(len(one.trials) for one in plans), os.cpu_count() or 1
     if crew is None and not verbose and cells >= _MANY and cores > 1:
         crew = stack.enter_context(Crew(sys.executable, cores, named="llmroute"))
+    watcher = _watcher(stack, consoles.stderr(), cells)
     if crew is not None:
-        player, hands = crew.play, crew.size
-    return Sweep(plans, player, _watcher(stack, consoles.stderr(), cells), hands), versions
+        return Sweep(plans, crew.play, watcher, crew.size)
+    return Sweep(plans, aloud if verbose else quietly, watcher)
 
 
 def _heavy(configs: Iterable[RoutingConfig], choice: Choice) -> bool:
