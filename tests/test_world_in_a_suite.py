@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 
 import pytest
 
@@ -384,6 +385,15 @@ INTERRUPTED = {
 }
 
 
+@pytest.fixture
+def interruptible():
+    """Whoever is started in the background may have inherited that interrupts are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("where", INTERRUPTED)
 def test_an_interrupt(suite, where):
     body = INTERRUPTED[where].replace("\n", "\n    ")
