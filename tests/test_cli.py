@@ -220,8 +220,10 @@ def a_cell():
     return planned.trials[0].cell
 
 
-def test_what_was_loaded_is_played_and_what_cannot_be_loaded_is_not_told_before(monkeypatch):
-    with Crew(sys.executable, 2, load=[Path("nothing/config.yaml"), Path("good")]) as crew:
+def test_what_was_loaded_is_played_and_what_cannot_be_loaded_is_not_told_before():
+    with Crew(
+        sys.executable, 2, load=[Path("nothing/config.yaml"), Path("good/llmroute.toml")]
+    ) as crew:
         cell = a_cell()
         assert crew.play(cell).to_dict() == play(cell).to_dict()
         assert len(crew._all) == 2

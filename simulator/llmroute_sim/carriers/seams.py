@@ -128,7 +128,7 @@ def _frozen_names() -> list[_Frozen]:
     """Where modules hold the functions of :data:`FROZEN`. Each module is looked at once."""
     # Copies: a collection of garbage may import something while a dictionary is gone through.
     modules = sys.modules.copy()
-    if modules == _looked_at:
+    if modules == _looked_at:  # which is quick: what is identical is equal
         return _frozen
     for name, module in modules.items():
         if _looked_at.get(name) is module:

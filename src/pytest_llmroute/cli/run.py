@@ -119,12 +119,20 @@ def _crew(
     imported while it is planned what to ask them."""
     from pytest_llmroute.crew import Crew
 
-    cores = os.cpu_count() or 1
     if python is not None:
-        return stack.enter_context(Crew(python, cores))
-    if verbose or cores == 1 or not _heavy(configs, choice):
+        return stack.enter_context(Crew(python, os.cpu_count() or 1))
+    if verbose or not _heavy(configs, choice):
         return None
-    load = [config.path for config in configs]
+    return _own_crew(stack, load=[config.path for config in configs])
+
+
+def _own_crew(stack: ExitStack, load: Iterable[Path] = ()) -> Crew | None:
+    """Processes of this interpreter, where several can work at the same time."""
+    from pytest_llmroute.crew import Crew
+
+    cores = os.cpu_count() or 1
+    if cores == 1:
+        return None
     return stack.enter_context(Crew(sys.executable, cores, named="llmroute", load=load))
 
 
@@ -139,14 +147,13 @@ def _sweep(
 ) -> Sweep:
     """A sweep over configurations, with the hands that it takes. ``other`` is the interpreter that
     plays, if it is not this one."""
-    from pytest_llmroute.crew import Crew
     from pytest_llmroute.report import console as consoles
     from pytest_llmroute.sweep import Sweep, aloud, plan, quietly
 
     plans = plan(configs, choice, None if other is None else other.own.__contains__)
-    cells, cores = sum(len(one.trials) for one in plans), os.cpu_count() or 1
-    if crew is None and not verbose and cells >= _MANY and cores > 1:
-        crew = stack.enter_context(Crew(sys.executable, cores, named="llmroute"))
+    cells = sum(len(one.trials) for one in plans)
+    if crew is None and not verbose and cells >= _MANY:
+        crew = _own_crew(stack)
     watcher = _watcher(stack, consoles.stderr(), cells)
     if crew is not None:
         return Sweep(plans, crew.play, watcher, crew.size)

@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from functools import _lru_cache_wrapper
 from types import CodeType, ModuleType
 from typing import Any
@@ -260,51 +260,36 @@ def _remembering_in(module: ModuleType) -> list[Any]:
 
 
 @contextmanager
-def _seldom() -> Iterator[None]:
+def _instead(module: Any, **ours: Any) -> Iterator[None]:
+    """Put ours in the place of what a module has by these names; a release may lack some, or it all."""
+    before = {name: getattr(module, name) for name in ours if hasattr(module, name)}
+    for name in before:
+        setattr(module, name, ours[name])
+    try:
+        yield
+    finally:
+        for name, theirs in before.items():
+            setattr(module, name, theirs)
+
+
+def _seldom() -> AbstractContextManager[None]:
     """Once an hour what LiteLLM does every second: fetch from Redis what budgets have spent elsewhere.
     There is no Redis in a world, so nothing comes of it, and a day of seconds takes seconds."""
-    module: Any = sys.modules.get("litellm.router_strategy.budget_limiter")
-    before = getattr(module, "DEFAULT_REDIS_SYNC_INTERVAL", None)
-    if before is None:
-        yield
-        return
-    module.DEFAULT_REDIS_SYNC_INTERVAL = 3600
-    try:
-        yield
-    finally:
-        module.DEFAULT_REDIS_SYNC_INTERVAL = before
+    module = sys.modules.get("litellm.router_strategy.budget_limiter")
+    return _instead(module, DEFAULT_REDIS_SYNC_INTERVAL=3600)
 
 
-@contextmanager
-def _unread() -> Iterator[None]:
+def _unread() -> AbstractContextManager[None]:
     """Search nothing for secrets that only goes into logs, which nobody keeps here: of a failure all of
     its traceback is, and a quarter of the time with it. What callers are told is searched as ever."""
-    module: Any = sys.modules.get("litellm.litellm_core_utils.litellm_logging")
-    names = [name for name in ("redact_string", "_redact_string") if hasattr(module, name)]
-    before = {name: getattr(module, name) for name in names}
-    for name in names:
-        setattr(module, name, _as_it_is)
-    try:
-        yield
-    finally:
-        for name, search in before.items():
-            setattr(module, name, search)
+    module = sys.modules.get("litellm.litellm_core_utils.litellm_logging")
+    return _instead(module, redact_string=_as_it_is, _redact_string=_as_it_is)
 
 
-@contextmanager
-def _unmarked() -> Iterator[None]:
+def _unmarked() -> AbstractContextManager[None]:
     """Mark in no traceback which part of a line it was, which only goes into logs too: for a failure
     deep in LiteLLM to find that out takes longer than all else."""
-    module: Any = traceback
-    before = getattr(module, "_get_code_position", None)
-    if before is None:
-        yield
-        return
-    module._get_code_position = _somewhere
-    try:
-        yield
-    finally:
-        module._get_code_position = before
+    return _instead(traceback, _get_code_position=_somewhere)
 
 
 def _somewhere(code: CodeType, index: int) -> tuple[None, None, None, None]:

@@ -88,8 +88,8 @@ def _in_flight(config: Config, ledger: Ledger, facts: Facts) -> None:
 
 
 def _crowd(limits: Sequence[int], more: int) -> float:
-    """What so many more calls are to come than, for one deployment to be full however they are shared,
-    and not all."""
+    """A limit such that so many ``more`` calls than it fill one deployment, however they are shared, and
+    leave room at another."""
     return float(max(min(limits), sum(limits) - 1 - more))
 
 
