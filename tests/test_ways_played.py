@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from llmroute_sim.scenario import load
+from llmroute_sim.scenario import load, shipped
 from pytest_llmroute.contracts import Target
 from pytest_llmroute.contracts.balance import Rate
 from pytest_llmroute.contracts.fallback import Answers
@@ -47,9 +47,9 @@ class Config:
         raise AssertionError("nothing is played here")
 
 
-def promise(contract=ANSWERS, **more) -> Promise:
+def promise(contract=ANSWERS, group="group", **more) -> Promise:
     because = Because("user", "config.toml", 1, ("promise",))
-    return Promise(contract, because, "it answers", "group", **more)
+    return Promise(contract, because, "it answers", group, **more)
 
 
 def scenario(name: str, text: str = ""):
@@ -89,6 +89,78 @@ def test_what_only_blocks_is_played_blocking():
 def test_everything_is_played_when_everything_is_asked_for():
     cells = played(promise(), full=True)
     assert len(cells) == 2 * len(WORDS)
+
+
+LONG = "[[ask]]\ntimes = 10\n"
+
+
+def test_a_long_story_is_told_at_no_other_door_even_if_everything_is_asked_for():
+    own = (scenario("short"), scenario("long", LONG))
+    found, _ = trials(Config((promise(),)), Choice(own=own, full=True))
+    cells = [trial.cell for trial in found if trial.cell.scenario.name in ("short", "long")]
+    assert [cell.entry for cell in cells if cell.scenario.name == "short"] == list(WORDS)
+    assert [cell.entry for cell in cells if cell.scenario.name == "long"] == list(CHATS)
+
+
+def test_what_only_long_stories_try_is_tried_once_at_every_door():
+    own = (scenario("long", LONG), scenario("longer", LONG))
+    only = promise(avoid=dict.fromkeys(shipped(), "it cannot"))
+    found, _ = trials(Config((only,)), Choice(own=own, full=True))
+    others = [trial.cell for trial in found if trial.cell.entry.api != "chat"]
+    assert [(cell.scenario.name, str(cell.entry)) for cell in others] == [
+        ("long", "responses-async"), ("long", "responses-async-stream"),
+        ("long", "messages-async"), ("long", "messages-async-stream"),
+    ]  # fmt: skip
+
+
+ROLES = {"target": ("one.example",), "next": ("two.example",), "others": ("two.example",)}
+
+
+def ways_of(group: str, *promises: Promise, **choice: Any) -> dict[str, set[Entry]]:
+    """The ways in that are played for a group, by scenario."""
+    found, _ = trials(Config(promises, CHATS), Choice(**choice))
+    ways: dict[str, set[Entry]] = {}
+    for cell in (trial.cell for trial in found if trial.cell.group == group):
+        ways.setdefault(cell.scenario.name, set()).add(cell.entry)
+    return ways
+
+
+def test_the_same_promise_of_another_group_is_tried_half_as_often_and_through_all_ways():
+    first, second = promise(roles=ROLES), promise(group="second", roles=ROLES)
+    whole, half = ways_of("group", first, second), ways_of("second", first, second)
+    assert whole == ways_of("second", second)
+    assert whole.keys() == half.keys()
+    assert sum(map(len, half.values())) == sum(map(len, whole.values())) / 2
+    assert set[Entry]().union(*half.values()) == set(CHATS)
+    both = [ways for name, ways in half.items() if len(whole[name]) == 4]
+    assert all(
+        {way.sync for way in ways} == {way.stream for way in ways} == {True, False} for ways in both
+    )
+
+
+def test_a_promise_about_one_way_in_is_tried_in_every_scenario_for_every_group():
+    first, second = (
+        promise(group=name, roles=ROLES, entries=("chat-async",)) for name in ("group", "second")
+    )
+    assert ways_of("second", first, second) == ways_of("second", second)
+
+
+def test_another_promise_of_another_group_is_tried_through_all_ways():
+    first, second = promise(Whole(), roles=ROLES), promise(group="second", roles=ROLES)
+    assert ways_of("second", first, second) == ways_of("second", second)
+
+
+def test_a_scenario_that_is_asked_for_is_played_through_all_ways_for_every_group():
+    first, second = promise(roles=ROLES), promise(group="second", roles=ROLES)
+    asked = ("outage-500", "outage-503")
+    assert ways_of("second", first, second, scenarios=asked) == {name: set(CHATS) for name in asked}
+
+
+def test_the_only_scenario_that_tries_a_promise_is_played_through_all_ways_for_every_group():
+    others = (template.name for template in Choice().templates if template.name != "outage-500")
+    avoid = dict.fromkeys(others, "it cannot")
+    first, second = (promise(group=name, roles=ROLES, avoid=avoid) for name in ("group", "second"))
+    assert ways_of("second", first, second) == {"outage-500": set(CHATS)}
 
 
 def test_a_cell_that_is_planned_anyway_tries_further_promises():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -22,6 +23,10 @@ a minute would take most of an hour."""
 
 _MANY = 300
 """Calls from which on a scenario is played through one way in, and not through all."""
+
+_LONG = 10
+"""Calls from which on a scenario of the whole library is a long story, which is not told again at every
+door."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,11 @@ class Choice:
         variants = sorted(asked.difference(library))
         listed = (name for name in (*library, *variants) if name in asked)
         return (*(library[name] for name in listed), *self.own)
+
+    @property
+    def sweeping(self) -> bool:
+        """Whether what is played by default is asked for, not some scenarios or all."""
+        return not (self.scenarios or self.own or self.full)
 
     def wants(self, promise: Promise) -> bool:
         """Whether a promise is to be judged."""
@@ -86,6 +96,8 @@ def trials(config: RoutingConfig, choice: Choice) -> tuple[list[Trial], list[Ver
     """Which cells try which promises, and the promises that nothing can try, each with the reason."""
     found: dict[str, Trial] = {}
     untried: list[Verdict] = []
+    turns = {template.name: turn for turn, template in enumerate(choice.templates)}
+    first: dict[tuple[str, str, tuple[str, ...]], str] = {}
     for promise in config.promises:
         if not choice.wants(promise):
             continue
@@ -102,7 +114,10 @@ def trials(config: RoutingConfig, choice: Choice) -> tuple[list[Trial], list[Ver
                 reasons[template.name] = said
                 continue
             fitting.append(replace(bound, seed=choice.seed or bound.seed))
-        cells = _cells(config, promise, fitting, found, full=choice.full)
+        page = (promise.contract.id, promise.because.kind, promise.because.addresses)
+        again = first.setdefault(page, promise.group) != promise.group
+        some = turns if again and choice.sweeping else None
+        cells = _cells(config, promise, fitting, found, full=choice.full, turns=some)
         for cell in cells:
             found.setdefault(_key(cell), Trial(cell)).promises.append(promise)
         if not cells and not (choice.scenarios or choice.own):
@@ -136,13 +151,16 @@ def _cells(
     planned: Collection[str],
     *,
     full: bool,
+    turns: Mapping[str, int] | None,
 ) -> list[Cell]:
     """Which way in is played in which of the scenarios that can try a promise.
 
-    All ways into the API that the group is for (chats) in every scenario. The ways into its other
-    APIs are the same router behind another door, so unless everything is asked for, each API tries a
-    promise once streamed and once not, on asyncio where it can: in a scenario that is ``planned``
-    there anyway, else in the first that fits.
+    All ways into the API that the group is for (chats) in every scenario; where ``turns`` are given,
+    half of them in each, in turns. The ways into its other APIs are the same router behind another
+    door, so only if everything is asked for are they played in every scenario, and then not in long
+    ones. What is left out that way everywhere is played once after all (of another API, once streamed
+    and once not, on asyncio where it can): in a scenario that is ``planned`` there anyway, else in the
+    first that fits.
     """
     ways = config.entries(promise.group)
     cells = [
@@ -150,16 +168,34 @@ def _cells(
         for scenario in scenarios
         for entry in _ways(ways, promise, scenario)
     ]
-    apis = list(dict.fromkeys(cell.entry.api for cell in cells))
-    if full or len(apis) < 2:
-        return cells
-    chosen: dict[tuple[str, bool], Cell] = {}
-    for cell in (cell for cell in cells if cell.entry.api != ways[0].api):
-        door = (cell.entry.api, cell.entry.stream)
-        before = chosen.get(door)
+
+    apis = {cell.entry.api for cell in cells}
+    own = ways[0].api if len(apis) > 1 else next(iter(apis), "")
+    played = Counter(cell.scenario.name for cell in cells if cell.entry.api == own)
+
+    def always(cell: Cell) -> bool:
+        entry = cell.entry
+        if entry.api != own:
+            return full and cell.scenario.calls < _LONG
+        if turns is None or played[cell.scenario.name] == 1:
+            return True
+        return (entry.sync == entry.stream) == turns[cell.scenario.name] % 2
+
+    def door(cell: Cell) -> Entry:
+        entry = cell.entry
+        return entry if entry.api == own else replace(entry, sync=False)
+
+    kept = [cell for cell in cells if always(cell)]
+    tried = {door(cell) for cell in kept}
+    chosen: dict[Entry, Cell] = {}
+    for cell in cells:
+        if (at := door(cell)) in tried:
+            continue
+        before = chosen.get(at)
         if before is None or _better(cell, before, planned):
-            chosen[door] = cell
-    return [cell for cell in cells if cell.entry.api == ways[0].api or cell in chosen.values()]
+            chosen[at] = cell
+    picked = {id(cell) for cell in (*kept, *chosen.values())}
+    return [cell for cell in cells if id(cell) in picked]
 
 
 def _ways(ways: Sequence[Entry], promise: Promise, scenario: Scenario) -> Sequence[Entry]:
