@@ -39,11 +39,13 @@ talk = os.fdopen(os.dup(1), "w", encoding="utf-8"), os.fdopen(os.dup(0), encodin
 os.dup2(2, 1)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 import json
-try:
-    from importlib.metadata import distributions
-    own = sorted({(d.metadata["Name"] or "").lower() for d in distributions()})
-except ImportError:
-    own = []
+own = []
+if sys.argv[1:]:
+    try:
+        from importlib.metadata import distributions
+        own = sorted({(d.metadata["Name"] or "").lower() for d in distributions()})
+    except ImportError:
+        pass
 talk[0].write(json.dumps({"python": sys.version.split()[0], "own": own}) + "\\n")
 talk[0].flush()
 start = json.loads(talk[1].readline() or "null")
@@ -57,19 +59,21 @@ if start:
 
 
 class Interpreter:
-    """A child process that plays cells. Raises ``CannotPlay`` if it cannot; ``own`` are
-    the packages that its environment has itself, ``named`` is how errors call it."""
+    """A child process that plays cells. Raises ``CannotPlay`` if it cannot; ``own`` are the packages
+    that its environment has itself. ``named`` is how errors call one that is this interpreter once
+    more, of which ``own`` is not asked."""
 
     def __init__(self, python: str, *, named: str | None = None) -> None:
         self.python = python
         self._name = named or f"--python {python}"
         self.own: frozenset[str] = frozenset()
         self.versions: Mapping[str, str] = {}
+        self._owes = False
         said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (lives as long as the process)
         self._said = said
         try:
             self._process = subprocess.Popen(
-                [python, "-c", _HELLO],
+                [python, "-c", _HELLO, *([] if named else ["own"])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
@@ -102,12 +106,14 @@ class Interpreter:
 
     def load(self, config: Path) -> None:
         """Let it import what a configuration's router is made of, before there is a cell to play."""
+        self._owes = True
         self._say({"load": str(config)})
 
     def play(self, cell: Cell) -> History:
         """Play a cell there. Raises ``CannotPlay`` if the process fails."""
         from pytest_llmroute.report.rejudged import history_of
 
+        self._owes = True
         self._say(
             {
                 "config": str(cell.config.path),
@@ -117,6 +123,7 @@ class Interpreter:
             }
         )
         answer = self._heard()
+        self._owes = False
         if not isinstance(answer, dict):
             raise self._error(f"ended while it played {cell.id}")
         if "error" in answer:
@@ -124,10 +131,12 @@ class Interpreter:
         return history_of(answer)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, in the middle of what it does if nobody waits for it any more."""
         with contextlib.suppress(OSError):
             if self._process.stdin:
                 self._process.stdin.close()
+        if self._owes:
+            self._process.kill()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:

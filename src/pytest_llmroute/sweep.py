@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -25,14 +24,11 @@ from pytest_llmroute.contracts import contracts
 from pytest_llmroute.errors import CannotPlay, ConfigError
 from pytest_llmroute.play import Cell, play
 from pytest_llmroute.report.findings import Sheet, relative, sheet
-from pytest_llmroute.routers import MissingPackage, RoutingConfig
+from pytest_llmroute.routers import PACKAGES, MissingPackage, RoutingConfig, present
 from pytest_llmroute.run import Choice, Player, Result, Trial, judged, trials
 from pytest_llmroute.verdicts import Verdict
 
 __all__ = ("Plan", "Sweep", "Watcher", "aloud", "choose", "plan", "quietly")
-
-PACKAGES: Mapping[str, str] = {"litellm": "litellm"}
-"""The package that a kind of router is made of."""
 
 
 class _Dawn:
@@ -131,7 +127,9 @@ def _own(name: str) -> Template:
 
 
 def plan(
-    configs: Iterable[RoutingConfig], choice: Choice, installed: Callable[[str], bool] | None = None
+    configs: Iterable[RoutingConfig],
+    choice: Choice,
+    installed: Callable[[str], bool] = present,
 ) -> list[Plan]:
     """What is to be played, everything checked that can be checked before. ``installed`` says
     whether the interpreter that will play has a package.
@@ -139,7 +137,6 @@ def plan(
     Raises ``ConfigError`` for a scenario that does not fit a configuration, ``MissingPackage`` for a
     router that is not installed.
     """
-    has = installed or (lambda package: find_spec(package) is not None)
     found = []
     for config in configs:
         try:
@@ -148,7 +145,7 @@ def plan(
             raise ConfigError(str(error), path=relative(config.path)) from error
         _check_incidents(config, ready)
         package = PACKAGES.get(config.kind)
-        if ready and package and not has(package):
+        if ready and package and not installed(package):
             raise MissingPackage(
                 f"{relative(config.path)}: {config.kind} is not installed in the interpreter that "
                 f"is to run it (pip install {package}, or name one that has it with --python; "

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,14 +68,14 @@ def command(
     """
     with mistakes(verbose), ExitStack() as stack:
         found = options.found(paths)
-        from pytest_llmroute.sweep import choose
-
-        choice = choose(scenarios, contracts, policy=policy, seed=seed, full=full)
-        crew = _crew(stack, found.configs, choice, python, verbose=verbose)
+        some = bool(scenarios or contracts)
+        crew = _crew(stack, found.configs, python, some=some, verbose=verbose)
         from pytest_llmroute.report import console as consoles
         from pytest_llmroute.report.accepted import closing_lines, ruled_lines
         from pytest_llmroute.standing import Standing, Terms
+        from pytest_llmroute.sweep import choose
 
+        choice = choose(scenarios, contracts, policy=policy, seed=seed, full=full)
         out = consoles.stdout()
         page = consoles.page_for(out, detail=verbose, python=python)
         options.check_allowed(allowed)
@@ -110,18 +109,19 @@ def _extent(scenarios: tuple[str, ...], seed: int) -> Extent:
 def _crew(
     stack: ExitStack,
     configs: tuple[RoutingConfig, ...],
-    choice: Choice,
     python: str | None,
     *,
+    some: bool,
     verbose: bool,
 ) -> Crew | None:
     """Those who play, where it is known before anything is planned that they are wanted: routers are
-    imported while it is planned what to ask them."""
+    imported while it is planned what to ask them. ``some``: only some part is asked for, which may
+    be little."""
     from pytest_llmroute.crew import Crew
 
     if python is not None:
         return stack.enter_context(Crew(python, os.cpu_count() or 1))
-    if verbose or not _heavy(configs, choice):
+    if verbose or some or not _heavy(configs):
         return None
     return _own_crew(stack, load=[config.path for config in configs])
 
@@ -148,9 +148,10 @@ def _sweep(
     """A sweep over configurations, with the hands that it takes. ``other`` is the interpreter that
     plays, if it is not this one."""
     from pytest_llmroute.report import console as consoles
+    from pytest_llmroute.routers import present
     from pytest_llmroute.sweep import Sweep, aloud, plan, quietly
 
-    plans = plan(configs, choice, None if other is None else other.own.__contains__)
+    plans = plan(configs, choice, present if other is None else other.own.__contains__)
     cells = sum(len(one.trials) for one in plans)
     if crew is None and not verbose and cells >= _MANY:
         crew = _own_crew(stack)
@@ -160,14 +161,11 @@ def _sweep(
     return Sweep(plans, aloud if verbose else quietly, watcher)
 
 
-def _heavy(configs: Iterable[RoutingConfig], choice: Choice) -> bool:
-    """Whether there is surely much to play, of a router that takes long to import."""
-    from pytest_llmroute.sweep import PACKAGES
+def _heavy(configs: Iterable[RoutingConfig]) -> bool:
+    """Whether there is a router that takes long to import."""
+    from pytest_llmroute.routers import PACKAGES, present
 
-    chosen = choice.scenarios or choice.own or choice.contracts
-    return not chosen and any(
-        find_spec(PACKAGES[config.kind]) for config in configs if config.kind in PACKAGES
-    )
+    return any(present(PACKAGES[config.kind]) for config in configs if config.kind in PACKAGES)
 
 
 def _watcher(stack: ExitStack, err: Console, cells: int) -> Any:
@@ -182,7 +180,7 @@ def _watcher(stack: ExitStack, err: Console, cells: int) -> Any:
 def _report(sheets: Any, versions: Any, *, interrupted: bool = False) -> Report:
     """With the releases that the verdicts are about."""
     from pytest_llmroute.report.findings import Report
-    from pytest_llmroute.sweep import PACKAGES
+    from pytest_llmroute.routers import PACKAGES
     from pytest_llmroute.versions import installed
 
     given = installed() if versions is None else versions

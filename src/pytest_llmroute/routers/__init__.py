@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, get_args
 
@@ -15,6 +16,7 @@ from pytest_llmroute.promises import NotJudged, Promise
 
 __all__ = (
     "APIS",
+    "PACKAGES",
     "Api",
     "Entry",
     "MissingPackage",
@@ -22,6 +24,7 @@ __all__ = (
     "Reply",
     "Router",
     "RoutingConfig",
+    "present",
 )
 
 Api: TypeAlias = Literal["chat", "text", "responses", "messages", "embeddings"]
@@ -29,6 +32,9 @@ Api: TypeAlias = Literal["chat", "text", "responses", "messages", "embeddings"]
 embeddings."""
 
 APIS: tuple[Api, ...] = get_args(Api)
+
+PACKAGES: Mapping[str, str] = {"litellm": "litellm"}
+"""The package that a kind of router is made of."""
 
 
 class MissingPackage(Exception):
@@ -147,6 +153,11 @@ class RoutingConfig(Protocol):
         running event loop, whether it will be asked blocking or not, since some routers start tasks
         of their own. Raises :class:`MissingPackage`."""
         ...
+
+
+def present(package: str) -> bool:
+    """Whether a package is installed here."""
+    return find_spec(package) is not None
 
 
 def readers() -> Iterator[Callable[[Path], RoutingConfig | None]]:

@@ -127,8 +127,9 @@ async def restored(litellm: ModuleType) -> AsyncIterator[None]:
 
 # -- state
 
-_remembering: dict[str, list[Any]] = {}
-"""The functions of each module that remember their results; modules do not get new ones."""
+_known: set[str] = set()
+_remembering: list[Any] = []
+"""The functions of modules that are known which remember their results; modules do not get new ones."""
 
 
 def _workers() -> list[Any]:
@@ -237,12 +238,12 @@ async def _ended(before: set[threading.Thread]) -> None:
 
 def _forget_results() -> None:
     """Empty the caches of functions: prices and models that were looked up for one router."""
-    modules = sys.modules.copy()
-    for name in modules.keys() - _remembering.keys():
-        _remembering[name] = _remembering_in(modules[name]) if name.startswith("litellm") else []
-    for functions in _remembering.values():
-        for function in functions:
-            function.cache_clear()
+    for name in sys.modules.keys() - _known:
+        _known.add(name)
+        if name.startswith("litellm") and (module := sys.modules.get(name)) is not None:
+            _remembering.extend(_remembering_in(module))
+    for function in _remembering:
+        function.cache_clear()
 
 
 def _remembering_in(module: ModuleType) -> list[Any]:
