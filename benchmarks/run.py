@@ -12,6 +12,7 @@ Processor's seconds and ratios can be compared between busy and quiet machines; 
 
 from __future__ import annotations
 
+import argparse
 import signal
 import subprocess
 import sys
@@ -113,22 +114,24 @@ def timed(command: list[str]) -> tuple[float, float]:
 
 def main() -> None:
     shipped = Path(str(files("llmroute_data").joinpath("configs")))
-    options = [name for name in sys.argv[1:] if name == "--full"]
-    chosen = [Path(name) for name in sys.argv[1:] if name not in options]
-    chosen = chosen or sorted(shipped.glob("*.yaml"))
-    if not options:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("files", nargs="*", type=Path, default=sorted(shipped.glob("*.yaml")))
+    asked = parser.parse_args()
+    options = ["--full"] if asked.full else []
+    if not asked.full:
         print(
             f"{'file':20} {'promises':>8} {'cells':>6} {'calls':>6} {'CPU s':>8} {'calls/s':>8} "
             f"{'ms/cell':>8} {'router':>8}"
         )
-        for path in chosen:
+        for path in asked.files:
             print(played(path), flush=True)
 
     offline = "import os; os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = 'True'; import litellm; litellm.Router"
     _, imported = timed([sys.executable, "-c", offline])
     llmroute = str(Path(sys.executable).with_name("llmroute"))
     print(f"\nimport of litellm alone: {imported:.1f} s")
-    for path in chosen:
+    for path in asked.files:
         first, whole = timed([llmroute, "run", str(path), *options])
         print(
             f"{path.stem:20} first verdicts {first:6.1f} s, all {whole:6.1f} s, "
