@@ -214,6 +214,28 @@ def test_an_interpreter_has_ended_when_the_run_has():
     assert child._process.returncode is not None
 
 
+def test_an_interpreter_that_still_loads_what_nobody_waits_for_is_not_waited_for(monkeypatch):
+    Path("good/routes_of_mine.py").write_text("import time\n\ntime.sleep(3600)\n")
+    waited: list[float | None] = []
+    with Interpreter(sys.executable) as child:
+        child.load(Path("good/llmroute.toml"))
+        wait = child._process.wait
+        monkeypatch.setattr(
+            child._process, "wait", lambda timeout=None: waited.append(timeout) or wait(timeout)
+        )
+    assert child._process.returncode
+    assert len(waited) == 1
+
+
+def test_only_another_interpreter_is_asked_what_it_has():
+    with (
+        Interpreter(sys.executable) as other,
+        Interpreter(sys.executable, named="llmroute") as ours,
+    ):
+        assert "pytest" in other.own
+        assert not ours.own
+
+
 def a_cell():
     config = read(Path("good/llmroute.toml"))
     [planned] = plan([config], choose(["outage-503"], ["retry.bounded"]))
