@@ -276,7 +276,8 @@ def _played(request: Mapping[str, Any]) -> dict[str, Any]:
     from pytest_llmroute.routers import Entry
 
     entry = dict(request["scenario"])
-    scenario = Template(entry.pop("name"), entry).bind()
+    # Whoever sends it has read the file.
+    scenario = Template(entry.pop("name"), entry).bind(sensible=True)
     way = typed(Entry, request["entry"], "entry")
     return play(Cell(_config(request["config"]), scenario, request["group"], way)).to_dict()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pytest_llmroute.contracts.health import Cooldown
 from pytest_llmroute.routers.litellm.balances import share_of
-from pytest_llmroute.routers.litellm.facts import Facts, own
+from pytest_llmroute.routers.litellm.facts import Facts, own, twinned
 from pytest_llmroute.routers.litellm.ledger import Ledger
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Member
@@ -32,7 +32,8 @@ def cooldowns(config: Config, ledger: Ledger, facts: Facts) -> None:
             count_key, count = fails.key, float(fails.value)
         if count_key is not None and count_key[-2:] == ("litellm_params", "allowed_fails"):
             count_key = None
-        reason = _cannot(off, seconds, siblings, first=member in facts.first_members)
+        first = member in facts.first_members
+        reason = _cannot(off, seconds, siblings, first=first) or twinned(config, facts, member)
         for line in (key, count_key, _by_class(config, member)):
             if line is None:
                 continue

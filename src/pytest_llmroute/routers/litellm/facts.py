@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_llmroute.contracts import Target
 from pytest_llmroute.routers.litellm.ledger import connecting, stories_of
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Group, Member
 from pytest_llmroute.routers.litellm.settings import Config, Link, Setting
 
-__all__ = ("Facts", "each", "facts", "own", "retries_of")
+__all__ = ("Facts", "doubled", "each", "facts", "own", "retries_of", "twinned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,27 @@ def facts(config: Config, group: Group) -> Facts:
         each(group, "cooldown_time", _value(config.find("cooldown_time")), info=True, pick=min),
         params.get("ttl"),
     )
+
+
+def doubled(config: Config, facts: Facts, target: Target) -> str:
+    """Why attempts of a group at some of its deployments cannot be told from those of what its failures
+    go to, or nothing."""
+    name = facts.group.name
+    after = [link.target for link in facts.links if link.group is None]
+    lists = [one for one in config.reachable(facts.group) if one.name != name]
+    for one in (*after, *lists):
+        if set(one.deployments) & set(target.deployments):
+            return (
+                f"{one.name} asks the same deployment as {name}: nothing tells whose attempt it is"
+            )
+    return ""
+
+
+def twinned(config: Config, facts: Facts, member: Member) -> str:
+    """Why a deployment cannot be seen to rest, or nothing: another entry asks the same."""
+    if [one.deployment for one in facts.group.members].count(member.deployment) > 1:
+        return f"{facts.group.name} has the same deployment twice, and each rests by itself"
+    return doubled(config, facts, member.target)
 
 
 def retries_of(config: Config, group: Group) -> int | None:

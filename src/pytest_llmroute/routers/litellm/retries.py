@@ -9,7 +9,7 @@ from pytest_llmroute.contracts import Target
 from pytest_llmroute.contracts.retry import Bounded, Classed, Hint, Hopeless, Total, Tried
 from pytest_llmroute.promises import Source
 from pytest_llmroute.routers.litellm.classes import may_raise
-from pytest_llmroute.routers.litellm.facts import Facts, own, retries_of
+from pytest_llmroute.routers.litellm.facts import Facts, doubled, own, retries_of
 from pytest_llmroute.routers.litellm.ledger import Ledger, all_but
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.settings import Config
@@ -39,9 +39,13 @@ _TWO_PAGES = (
 def retries(config: Config, ledger: Ledger, facts: Facts) -> None:
     """How often a group tries again, and what it should not try again."""
     policies = _policies(config, facts)
-    if facts.retries is not None:
-        _counted(config, ledger, facts, policies)
     keys = _keys(config, facts)
+    if reason := doubled(config, facts, facts.first.target):
+        for line in (*keys, *policies):
+            ledger.skip(line, reason)
+        policies = {}
+    elif facts.retries is not None:
+        _counted(config, ledger, facts, policies)
     for key in keys:
         ledger.skip(
             key, "other deployments of its group do not say how often, and no default is promised"

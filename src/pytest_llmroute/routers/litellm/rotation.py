@@ -8,7 +8,7 @@ from typing import Any
 from pytest_llmroute.contracts.health import Leaves, Stays, Transient
 from pytest_llmroute.promises import Source
 from pytest_llmroute.routers.litellm.classes import raising
-from pytest_llmroute.routers.litellm.facts import Facts, own
+from pytest_llmroute.routers.litellm.facts import Facts, own, twinned
 from pytest_llmroute.routers.litellm.ledger import Ledger, acting, all_but, tried
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Member
@@ -46,6 +46,11 @@ def rotation(config: Config, ledger: Ledger, facts: Facts) -> None:
             # Only the page about model_info says what 0 means.
             kind: Source = "config" if key[-2] == "model_info" else "policy"
             _stays(ledger, facts, member, key, kind, "routing#cooldowns")
+            continue
+        if reason := twinned(config, facts, member):
+            for line in (_policy(config, member)[1], _allowed(config, member)[0]):
+                if line is not None:
+                    ledger.skip(line, reason)
             continue
         _leaves(config, ledger, facts, member, seconds or _SHORTEST)
         _transient(config, ledger, facts, member)
@@ -95,11 +100,7 @@ def _leaves(config: Config, ledger: Ledger, facts: Facts, member: Member, second
             group.name, pages=_PAGES, note=_OF_CLASS,
             avoid=avoid, **_given(facts, member, fails=number + 1),
         )  # fmt: skip
-    count_key, count = own(member, "allowed_fails", info=True)
-    if count_key is not None and count_key[-2] == "litellm_params":
-        count_key = None  # misplaced: it goes to the provider
-    if count_key is None and (general := config.find("allowed_fails")) is not None:
-        count_key, count = general.key, float(general.value)
+    count_key, count = _allowed(config, member)
     if count_key is None or count is None:
         count_key, failures, page = group.key, _ROW, _TABLE
         note = "the page says more than half of a minute's calls; judged: as many as leave no doubt"
@@ -134,6 +135,16 @@ def _leaves(config: Config, ledger: Ledger, facts: Facts, member: Member, second
         ledger.stated(
             ("chat",), group.api, rule, count_key, text, group.name, pages=(page,), **given
         )
+
+
+def _allowed(config: Config, member: Member) -> tuple[KeyPath | None, float | None]:
+    """How many failures are put up with, and where that stands."""
+    key, count = own(member, "allowed_fails", info=True)
+    if key is not None and key[-2] == "litellm_params":
+        key = None  # misplaced: it goes to the provider
+    if key is None and (general := config.find("allowed_fails")) is not None:
+        return general.key, float(general.value)
+    return key, count
 
 
 def _transient(config: Config, ledger: Ledger, facts: Facts, member: Member) -> None:
