@@ -575,7 +575,7 @@ EDITS = [
         "router_settings.disable_cooldowns",
         heavy() + router("num_retries: 0", "disable_cooldowns: true", "cooldown_time: 60"),
         heavy() + router("num_retries: 0", "disable_cooldowns: false", "cooldown_time: 60"),
-        "health.never", hosts, ([["one"], ["two"]], []),
+        "health.never", hosts, ([["one"]], []),
         ONCE_LIMITED, ("one | one | one", "one | two | two"),
     ),
     # -- timeouts

@@ -671,10 +671,19 @@ def test_one_failure_is_put_up_with_unless_a_page_lets_it_cool(found):
 
 
 def test_a_cooldown_of_nothing_is_promised_where_the_page_says_what_it_means(found):
-    (own,) = found(PAIR + "    model_info: {cooldown_time: 0}\n", "health.never")
+    heavy = PAIR.replace('two.example.net/v1"', 'two.example.net/v1", weight: 9999')
+    heavy = heavy.replace('one.example.net/v1"', 'one.example.net/v1", weight: 1')
+    (own,) = found(heavy + "    model_info: {cooldown_time: 0}\n", "health.never")
     assert own.because.kind == "config"
-    general = found(PAIR + settings("cooldown_time: 0"), "health.never")
+    general = found(heavy + settings("cooldown_time: 0"), "health.never")
     assert {promise.because.kind for promise in general} == {"policy"}
+
+
+def test_who_is_never_left_out_is_not_judged_where_chance_picks(read, found):
+    text = PAIR + settings("disable_cooldowns: true")
+    assert found(text, "health.never") == []
+    reasons = {one.key[-1]: one.reason for one in read(text).not_judged}
+    assert "looks like whom chance" in reasons["disable_cooldowns"]
 
 
 def test_a_misplaced_count_is_told_and_changes_nothing(read, found):

@@ -79,13 +79,15 @@ class Total:
 class Classed:
     """Retries by what went wrong: a call whose failures at the target are all of one of these ``kinds``
     (see ``KINDS``) is tried there once more than that kind has retries, not oftener; and, where
-    another try may mend the failure, not less often."""
+    another try may mend the failure, not less often, unless so many failures are ``enough`` to leave
+    nobody there in rotation."""
 
     id: ClassVar[str] = "retry.class"
     about: ClassVar[str] = "retries are as many as the kind of failure has"
 
     target: Target
     kinds: tuple[tuple[str, int], ...]
+    enough: int | None = None
 
     def check(self, history: History) -> Iterator[Observation]:
         """One observation per call whose failures at the target were all of one kind."""
@@ -110,6 +112,8 @@ class Classed:
             elif len(tries) == most or not failed(tries[-1]):
                 if answered(call) or fruitless(call):
                     yield Observation(True, call.id, says, evidence)
+            elif self.enough is not None and len(tries) >= self.enough:
+                continue
             elif self._gave_up(history, call, attempts, tries[-1]):
                 says = f"{call.id} gave up after {became(tries[-1])}: {says}"
                 yield Observation(False, call.id, says, evidence)

@@ -84,6 +84,10 @@ def _window(tree: Tree, value: object, key: KeyPath) -> tuple[float, bool]:
     return count * _UNITS[unit], False
 
 
+_ALIKE = ("openai", "anthropic")
+"""Whose list prices are the same in every catalogue."""
+
+
 def budgets(config: Config, ledger: Ledger, facts: Facts) -> None:
     """What may be spent at providers and deployments, as far as a group asks them."""
     group = facts.group
@@ -131,11 +135,14 @@ def _budget(
     alone = {member.place for member in facts.first_members} <= {member.place for member in mine}
     share = _SHARE if alone and not _smaller(config, mine, amount) else _ALL
     bill = None if tariff is None else _bill(facts.group, tariff, share * amount)
-    if amount == 0 or bill is None:
+    foreign = any(one.named is None and one.provider.name not in _ALIKE for one in mine)
+    if amount == 0 or bill is None or foreign:
         reason = (
             "pages differ on a budget of 0: no cap, or a cap of nothing"
             if amount == 0
             else "the file names no price per token, and the catalogue knows none"
+            if bill is None
+            else "the file names no price per token, and what LiteLLM's own catalogue says is its own"
         )
         ledger.skip(limit[1], reason)
         ledger.skip(period[1], reason)

@@ -164,6 +164,8 @@ class _Reading:
         prefix, name = _split(
             self.tree, (*here, "litellm_params", "model"), {**params, "model": model}
         )
+        if prefix is None:
+            return Absent(index, group, f"what {name} is, is not known here")
         known = data("providers")["simulated"].get(prefix)
         if known is None:
             return Absent(index, group, f"nothing here speaks the format of {prefix}")
@@ -219,8 +221,9 @@ def _owner(host: str) -> Provider | None:
     return next((known for known in providers().values() if host in known.hosts), None)
 
 
-def _split(tree: Tree, key: KeyPath, params: Mapping[str, Any]) -> tuple[str, str]:
-    """LiteLLM's name of the provider, and the model's name upstream."""
+def _split(tree: Tree, key: KeyPath, params: Mapping[str, Any]) -> tuple[str | None, str]:
+    """LiteLLM's name of the provider, None for one that is not known here, and the model's name
+    upstream. Raises ``ConfigError`` for what looks like a slip."""
     name = str(params["model"])
     table = data("providers")
     known = {*table["simulated"], *table["known"]["names"]}
@@ -229,15 +232,21 @@ def _split(tree: Tree, key: KeyPath, params: Mapping[str, Any]) -> tuple[str, st
     if stated is not None:
         if stated not in known:
             path = (*key[:-1], "custom_llm_provider")
-            raise tree.error(f"unknown provider {stated!r}", path, _closest(stated, known))
+            if (close := _closest(stated, known, _SLIP)) is None:
+                return None, str(stated)
+            raise tree.error(f"unknown provider {stated!r}", path, close)
         return stated, rest if slash and prefix == stated else name
     if slash and prefix in known:
         return prefix, rest
     if slash:
-        raise tree.error(f"unknown provider {prefix!r} in {name!r}", key, _closest(prefix, known))
+        if (close := _closest(prefix, known, _SLIP)) is None:
+            return None, name
+        raise tree.error(f"unknown provider {prefix!r} in {name!r}", key, close)
     for maker, family in _FAMILIES.items():
         if family.match(name) or model(provider(maker), name) is not None:
             return maker, name
+    if name.startswith(_OTHERS):
+        return None, name
     raise tree.error(
         f"{name!r} names no provider, and no model of that name is known: write provider/model",
         key,
@@ -245,6 +254,23 @@ def _split(tree: Tree, key: KeyPath, params: Mapping[str, Any]) -> tuple[str, st
     )
 
 
-def _closest(name: str, known: set[str]) -> str | None:
-    close = difflib.get_close_matches(name, sorted(known), 1, 0.5)
+_SLIP = 0.75
+"""How like a provider's name another must be, from 0 to 1, to be a slip and not one that is not known here."""
+_OTHERS = (
+    "gemini",
+    "command",
+    "dall-e",
+    "whisper",
+    "tts-",
+    "imagen",
+    "veo",
+    "jamba",
+    "titan",
+    "amazon.",
+)
+"""How models are named, without a provider, that LiteLLM knows and nothing here speaks like."""
+
+
+def _closest(name: str, known: set[str], alike: float) -> str | None:
+    close = difflib.get_close_matches(name, sorted(known), 1, alike)
     return close[0] if close else None

@@ -89,12 +89,17 @@ def _aliased(config: Config, ledger: Ledger, alias: str, group: Group) -> None:
     for chain in config.chains:
         if chain.group == alias:
             ledger.skip(chain.key, "whether a list by an alias counts is not documented")
+    lists = [chain for chain in config.chains if chain.group == alias]
+    after = [link.group for chain in lists for link in chain.links if link.group is not None]
+    again = any(one.name == group.name for each in after for one in config.reachable(each))
     for promise in ledger.promises:
         because = promise.because
         where = promise.contract.id.partition(".")[0] not in ("errors", "latency")
         where = where and not promise.options
         if promise.group != group.name or because.kind != "config" or not where:
             continue
+        if again and promise.contract.id.startswith("retry."):
+            continue  # who comes to the group a second time tries there as often once more
         listed = promise.contract.id.startswith("fallback.")
         ledger.promise(
             _renamed(promise.contract, group.name, alias), key,

@@ -23,8 +23,11 @@ _HARD_PAGE = "proxy/load_balancing#enforce-model-rate-limits"
 _CAP = "the page is about asyncio, and says that a call over the cap is refused, not queued"
 _OPEN_STREAM = "that an open stream counts until it ends is only implied"
 _LIMITS: tuple[tuple[str, Unit], ...] = (("rpm", "requests"), ("tpm", "tokens"))
-_FILTERING = ("usage-based-routing", "usage-based-routing-v2", "cost-based-routing")
-"""Strategies that are documented to leave out deployments over their limits."""
+_ELSEWHERE = ("simple-shuffle", "least-busy")
+"""Strategies by which another try goes elsewhere sooner or later, not to the one and best again."""
+_FILTERING = ("usage-based-routing", "usage-based-routing-v2")
+"""Strategies that are documented to leave out deployments over their limits. So is cost-based routing, by
+one page; by another, limits only guide who is picked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ def _in_flight(config: Config, ledger: Ledger, facts: Facts) -> None:
             )  # fmt: skip
     if general is not None:
         ledger.skip(general.key, "every deployment that it could apply to has a cap of its own")
-    if len(capped) == len(group.members) > 1 and facts.retries:
+    roomy = strategy(config, facts).name in _ELSEWHERE
+    if len(capped) == len(group.members) > 1 and facts.retries and roomy:
         limits = [cap.limit for _, cap in capped]
         targets = tuple(member.target for member, _ in capped)
         ledger.on_asyncio(

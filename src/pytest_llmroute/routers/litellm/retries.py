@@ -12,6 +12,7 @@ from pytest_llmroute.routers.litellm.classes import may_raise
 from pytest_llmroute.routers.litellm.facts import Facts, doubled, own, retries_of
 from pytest_llmroute.routers.litellm.ledger import Ledger, all_but
 from pytest_llmroute.routers.litellm.lines import KeyPath
+from pytest_llmroute.routers.litellm.rotation import enough
 from pytest_llmroute.routers.litellm.settings import Config
 
 __all__ = ("retries",)
@@ -58,7 +59,7 @@ def retries(config: Config, ledger: Ledger, facts: Facts) -> None:
                 reason = "whether it or a deployment's own num_retries wins is not documented"
                 ledger.skip((*key, name), reason)
             elif kinds := _kinds(name, policy):
-                _by_class(ledger, facts, (*key, name), times, kinds, kind)
+                _by_class(config, ledger, facts, (*key, name), times, kinds, kind)
     _total(config, ledger, facts)
     deployments = tuple(
         Target(member.target.name, (member.deployment,)) for member in facts.group.members
@@ -140,6 +141,9 @@ def _counted(
         for name in policy:
             reason = f"{key[1]}.{name} says how often"
             avoid |= dict.fromkeys(may_raise(name.removesuffix("Retries")), reason)
+    least, most = _least(config, facts), enough(config, facts.first_members)
+    if most is not None:
+        least = min(least, most - 1)
     for key in _keys(config, facts):
         ledger.stated(
             ("chat",), group.api, Bounded(target, times), key,
@@ -147,9 +151,9 @@ def _counted(
             pages=("routing#retries", "routing#where-num_retries-can-be-set-and-which-one-wins"),
             roles=facts.roles, numbers=facts.numbers, avoid=avoid,
         )  # fmt: skip
-        if times:
+        if least > 0:
             ledger.stated(
-                ("chat",), group.api, Tried(target, _least(config, facts)), key,
+                ("chat",), group.api, Tried(target, least), key,
                 f"{target.name} is tried again after a transient failure", group.name,
                 pages=("routing#retries",),
                 note="which errors are retried differs by page; judged: 5xx, timeouts and "
@@ -178,6 +182,7 @@ def _least(config: Config, facts: Facts) -> int:
 
 
 def _by_class(
+    config: Config,
     ledger: Ledger,
     facts: Facts,
     key: KeyPath,
@@ -188,7 +193,9 @@ def _by_class(
     group, target = facts.group, facts.first.target
     said = key[-1].removesuffix("Retries")
     said = "an error without a number" if said == "Default" else said
-    rule = Classed(target, tuple((kind, number) for kind in kinds))
+    rule = Classed(
+        target, tuple((kind, number) for kind in kinds), enough(config, facts.first_members)
+    )
     classes = (name.removesuffix("Retries") for name, kind in _KINDS.items() if kind in kinds)
     met = {scenario for each in classes for scenario in may_raise(each)}
     text = f"{target.name} is tried {number + 1} times after {said}"

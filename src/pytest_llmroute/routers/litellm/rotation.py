@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_llmroute.contracts.health import Leaves, Stays, Transient
@@ -14,7 +14,7 @@ from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Member
 from pytest_llmroute.routers.litellm.settings import Config
 
-__all__ = ("rotation",)
+__all__ = ("enough", "rotation")
 
 _LONE = "whether a lone deployment leaves rotation is not documented"
 _TABLE = "routing#when-are-deployments-cooled-down"
@@ -29,6 +29,25 @@ _COUNTED = ("outage", "rate-limit")
 _OF_CLASS = "pages count failures of a class by the minute or by the cooldown; judged: all within the shorter"
 
 
+def enough(config: Config, members: Sequence[Member]) -> int | None:
+    """Failures after which all of these may be out of rotation, so that nobody is left to be tried
+    again; None where no number says so."""
+    off = config.find("disable_cooldowns")
+    if off is not None and off.value is True:
+        return None
+    total = 0
+    for member in members:
+        _, seconds = own(member, "cooldown_time", info=True)
+        if seconds is None and (general := config.find("cooldown_time")) is not None:
+            seconds = float(general.value)
+        _, count = _allowed(config, member)
+        numbers = [*_policy(config, member)[0].values(), *([] if count is None else [int(count)])]
+        if seconds == 0 or not numbers:
+            return None
+        total += min(numbers) + 1
+    return total
+
+
 def rotation(config: Config, ledger: Ledger, facts: Facts) -> None:
     """Who is left out of a group after failures, and who is not."""
     off = config.find("disable_cooldowns")
@@ -37,7 +56,7 @@ def rotation(config: Config, ledger: Ledger, facts: Facts) -> None:
         if not somewhere:
             break
         if off is not None and off.value is True:
-            _stays(ledger, facts, member, off.key, "config", "routing#disable-cooldowns")
+            _stays(config, ledger, facts, member, off.key, "config", "routing#disable-cooldowns")
             continue
         key, seconds = own(member, "cooldown_time", info=True)
         if key is None and (general := config.find("cooldown_time")) is not None:
@@ -45,7 +64,7 @@ def rotation(config: Config, ledger: Ledger, facts: Facts) -> None:
         if seconds == 0 and key is not None:
             # Only the page about model_info says what 0 means.
             kind: Source = "config" if key[-2] == "model_info" else "policy"
-            _stays(ledger, facts, member, key, kind, "routing#cooldowns")
+            _stays(config, ledger, facts, member, key, kind, "routing#cooldowns")
             continue
         if reason := twinned(config, facts, member):
             for line in (_policy(config, member)[1], _allowed(config, member)[0]):
@@ -74,8 +93,17 @@ def _given(facts: Facts, member: Member, **numbers: float) -> dict[str, Any]:
 
 
 def _stays(
-    ledger: Ledger, facts: Facts, member: Member, key: KeyPath, kind: Source, page: str
+    config: Config,
+    ledger: Ledger,
+    facts: Facts,
+    member: Member,
+    key: KeyPath,
+    kind: Source,
+    page: str,
 ) -> None:
+    if not facts.lone and _share(config, facts, member) < _NEARLY_ALL:
+        ledger.skip(key, "whoever is left out looks like whom chance, or a strategy, did not pick")
+        return
     ledger.promise(
         Stays((member.target,)), key, f"{member.target.name} is never left out of rotation",
         facts.group.name, kind=kind, pages=(page,), avoid=facts.avoid, **_given(facts, member),

@@ -7,8 +7,9 @@ from typing import Any
 from pytest_llmroute.contracts.budget import Ledger as Bill
 from pytest_llmroute.contracts.errors import Own, Secrets, Told
 from pytest_llmroute.contracts.fallback import Named
-from pytest_llmroute.routers.litellm.facts import Facts
+from pytest_llmroute.routers.litellm.facts import Facts, retries_of
 from pytest_llmroute.routers.litellm.ledger import Ledger
+from pytest_llmroute.routers.litellm.rotation import enough
 from pytest_llmroute.routers.litellm.settings import Config
 
 __all__ = ("told",)
@@ -24,11 +25,12 @@ def told(config: Config, ledger: Ledger, facts: Facts) -> None:
     group, name = facts.group, facts.group.name
     targets = (facts.first.target, *(link.target for link in facts.links))
     given: dict[str, Any] = {"roles": facts.roles, "numbers": facts.numbers, "avoid": facts.avoid}
-    ledger.stated(
-        ("chat",), group.api, Own(targets), group.key,
-        f"who asks for {name} and gets no answer sees the provider's own kind of error", name,
-        pages=("exception_mapping#litellm-exceptions",), **given,
-    )  # fmt: skip
+    if not _emptied(config, facts):
+        ledger.stated(
+            ("chat",), group.api, Own(targets), group.key,
+            f"who asks for {name} and gets no answer sees the provider's own kind of error", name,
+            pages=("exception_mapping#litellm-exceptions",), **given,
+        )  # fmt: skip
     if facts.links and group.api == "chat":
         ledger.promise(
             Named(targets), group.key, f"an answer for {name} names who gave it", name,
@@ -43,6 +45,19 @@ def told(config: Config, ledger: Ledger, facts: Facts) -> None:
         kind="policy", pages=("routing#cooldowns",),
         note="the page shows the words of such an error, and says nothing of a header", **given,
     )  # fmt: skip
+
+
+def _emptied(config: Config, facts: Facts) -> bool:
+    """Whether a call's own tries may leave nobody in rotation, which is told in words of the router's own
+    (https://docs.litellm.ai/docs/routing#cooldowns)."""
+    asked = [(facts.retries, facts.first_members)]
+    asked += [
+        (retries_of(config, each), each.members) for link in facts.links if (each := link.group)
+    ]
+    return any(
+        (most := enough(config, members)) is not None and (retries is None or retries >= most)
+        for retries, members in asked
+    )
 
 
 def _bill(ledger: Ledger, facts: Facts) -> None:
