@@ -75,6 +75,51 @@ def test_it_is_said_why(read):
     assert reasons["num_retries"] == reasons["retry_policy"] == said
 
 
+FARM = """\
+model_list:
+  - model_name: llama
+    litellm_params: {model: hosted_vllm/meta-llama/Llama-3.1-8B-Instruct, api_base: "http://10.1.2.3:8000/v1"}
+  - model_name: llama
+    litellm_params: {model: hosted_vllm/meta-llama/Llama-3.1-8B-Instruct, api_base: "http://10.1.2.3:8001/v1"}
+  - model_name: old
+    litellm_params: {model: hosted_vllm/meta-llama/Llama-3.1-8B-Instruct, api_base: "http://10.1.2.3:8002/v1"}
+router_settings: {num_retries: 1, cooldown_time: 30, fallbacks: [{llama: [old]}]}
+"""
+
+
+def test_ports_of_one_host_are_deployments_of_their_own(read):
+    config = read(FARM)
+    hosts = {deployment.host for deployment in config.deployments}
+    assert hosts == {"10.1.2.3:8000", "10.1.2.3:8001", "10.1.2.3:8002"}
+    answers = next(p for p in config.promises if p.contract.id == "fallback.answers")
+    assert [place.partition("/")[0] for place in answers.roles["next"]] == ["10.1.2.3:8002"]
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://gw.example.net:443/v1", "gw.example.net"),
+        ("http://gw.example.net:80/v1", "gw.example.net"),
+        ("https://gw.example.net/v1", "gw.example.net"),
+        ("http://gw.example.net:443/v1", "gw.example.net:443"),
+    ],
+)
+def test_the_port_of_a_scheme_is_part_of_no_name(read, url, host):
+    config = read(entries(("a", f'{{model: openai/gpt-4o, api_base: "{url}"}}')))
+    assert [deployment.host for deployment in config.deployments] == [host]
+
+
+@pytest.mark.skipif(find_spec("litellm") is None, reason="needs litellm")
+def test_a_call_goes_from_port_to_port(read):
+    config = read(FARM)
+    found, _ = trials(config, Choice(contracts=("fallback.answers",), scenarios=("outage-500",)))
+    for trial in found:
+        if trial.cell.entry.api == "chat":
+            result = judged(trial)
+            assert {verdict.outcome for verdict in result.verdicts} == {"kept"}
+            assert {a.deployment for a in result.history.attempts} >= {"10.1.2.3:8002"}
+
+
 def test_a_scenario_whose_places_are_one_reaches_another_interpreter():
     here = {"target": ("openai",), "next": ("openai",), "others": ()}
     scenario = shipped()["too-long-at-the-end"].bind(here)

@@ -517,3 +517,13 @@ def test_every_attempt_is_closed_with_what_the_client_took(stage: Stage) -> None
     stage.clock.seconds = 7
     exchange.close()
     assert (stage.last.outcome, stage.last.left, stage.last.ended) == ("200-left", True, 7)
+
+
+def test_a_host_that_is_served_at_one_port_refuses_at_others(stage):
+    served = Deployment("10.1.2.3:8000", provider("openai"), "one")
+    stage.sim.serve(served)
+    assert stage.sim.knows("10.1.2.3")
+    assert list(stage.sim.connect(Address("10.1.2.3", 8000), None)) == []
+    assert list(stage.sim.connect(Address("10.1.2.3", 8001), None)) == [Abort("refused")]
+    [stray] = stage.sim.history.strays
+    assert (stray.host, stray.port) == ("10.1.2.3", 8001)

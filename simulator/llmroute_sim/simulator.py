@@ -71,6 +71,8 @@ class Simulator:
         self._accounts = Accounts(clock.now, lambda: clock.wall().timestamp())
         self._turns = Turns()
         self._dialects: dict[tuple[str, str | None], Dialect] = {}
+        self._ported: set[str] = set()
+        """Hosts of which single ports are served."""
         self._deployments: dict[str, Deployment] = {
             host: Deployment(host, known, known.name)
             for known in providers().values()
@@ -80,8 +82,12 @@ class Simulator:
     # -- setting the scene
 
     def serve(self, deployment: Deployment) -> None:
-        """Let a host answer, in place of what answered there before."""
+        """Let a host answer, in place of what answered there before: at every port, or, if it is
+        named with a port (``10.1.2.3:8000``), at that one."""
         self._deployments[deployment.host] = deployment
+        name, colon, port = deployment.host.rpartition(":")
+        if colon and port.isdigit():
+            self._ported.add(name)
 
     @property
     def deployments(self) -> Mapping[str, Deployment]:
@@ -135,7 +141,15 @@ class Simulator:
 
     def knows(self, host: str) -> bool:
         """Whether a host is simulated."""
-        return host in self._deployments
+        return host in self._deployments or host in self._ported
+
+    def _at(self, address: Address) -> Deployment | None:
+        """What answers at an address."""
+        if address.host in self._ported:
+            found = self._deployments.get(f"{address.host}:{address.port}")
+            if found is not None:
+                return found
+        return self._deployments.get(address.host)
 
     def stray(self, address: Address, call: str | None) -> None:
         """Record a client that tried to reach a host that is not simulated."""
@@ -143,11 +157,13 @@ class Simulator:
 
     def keeps(self, address: Address) -> bool:
         """Whether an idle connection survives: not while a fault of the connect stage may come."""
-        return self._trouble.keeps(self._deployments[address.host])
+        found = self._at(address)
+        return found is None or self._trouble.keeps(found)
 
     def refuses(self, address: Address) -> bool:
         """Whether every connection to an address is refused at this moment, whoever makes it."""
-        return self._trouble.refuses(self._deployments[address.host])
+        found = self._at(address)
+        return found is None or self._trouble.refuses(found)
 
     def resolve(self, address: Address, call: str | None, *, via: str | None = None) -> Exchange:
         """What becomes of looking a host's name up: ``Wait* Abort?``, in the usual case nothing."""
@@ -162,7 +178,12 @@ class Simulator:
         return self._dial("handshake", address, call, via)
 
     def _dial(self, step: Step, address: Address, call: str | None, via: str | None) -> Exchange:
-        found = self._deployments[address.host]
+        found = self._at(address)
+        if found is None:
+            if step == "name":
+                return _nothing()
+            self.stray(address, call)
+            return _refused()
         live, fault = self._trouble.met_by_dialling(step, found)
         if live is None or fault is None:
             return _nothing()
@@ -172,7 +193,7 @@ class Simulator:
 
     def open(self, request: Request, *, via: str | None = None) -> Exchange:
         """Answer a request."""
-        found = self._deployments[request.address.host]
+        found = self._at(request.address) or self._deployments[request.address.host]
         attempt = self._begin(found, request.call, via)
         flaws: list[Flaw] = []
         try:
@@ -335,3 +356,8 @@ class Simulator:
 def _nothing() -> Exchange:
     """The connection stands."""
     yield from ()
+
+
+def _refused() -> Exchange:
+    """Nobody listens."""
+    yield Abort("refused")

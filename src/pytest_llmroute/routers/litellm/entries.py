@@ -182,7 +182,7 @@ class _Reading:
         base = params.get("api_base") or params.get("base_url")
         if base is None and "base" in known:
             base = params["api_base"] = known["base"]
-        host: str | None = known.get("host") if base is None else urlsplit(str(base)).hostname
+        host: str | None = known.get("host") if base is None else _host(str(base))
         if host is None:
             message = (
                 f"{prefix} has no host of its own, so the deployment needs an api_base (a URL)"
@@ -215,6 +215,21 @@ class _Reading:
             listed,
             bridged,
         )
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def _host(url: str) -> str | None:
+    """The host of a URL, with its port where that is not the scheme's."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.hostname is None or port in (None, _PORTS.get(parts.scheme)):
+        return parts.hostname
+    return f"{parts.hostname}:{port}"
 
 
 def _owner(host: str) -> Provider | None:
