@@ -246,7 +246,7 @@ def test_nothing_to_run_is_a_mistake():
 
 
 def test_a_router_that_is_not_installed_is_said_before_anything_runs(played, monkeypatch):
-    monkeypatch.setattr("pytest_llmroute.sweep.find_spec", lambda name: None)
+    monkeypatch.setattr("pytest_llmroute.routers.find_spec", lambda name: None)
     said = refused("run", written("gateway.yaml", LITELLM))
     assert "gateway.yaml: litellm is not installed" in said
     assert "pip install litellm" in said
