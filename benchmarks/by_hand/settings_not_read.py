@@ -52,7 +52,7 @@ def main() -> None:
             while time.time() < end:
                 with contextlib.suppress(litellm.InternalServerError):
                     router.completion("group", [{"role": "user", "content": "Hello."}])
-                time.sleep(0.2)
+                time.sleep(0.2)  # a failure is counted a moment after the caller is told
         return [moment - moments[0] for moment in moments]
 
     routers = asked(**SETTINGS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pytest_llmroute.contracts.health import Cooldown
 from pytest_llmroute.routers.litellm.balances import share_of
-from pytest_llmroute.routers.litellm.facts import Facts, own, twinned
+from pytest_llmroute.routers.litellm.facts import Facts, own, resting, twinned
 from pytest_llmroute.routers.litellm.ledger import Ledger
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Member
@@ -22,11 +22,9 @@ def cooldowns(config: Config, ledger: Ledger, facts: Facts) -> None:
     general = config.find("cooldown_time")
     fails = config.find("allowed_fails")
     for member in group.members:
-        key, seconds = own(member, "cooldown_time", info=True)
+        key, seconds = resting(config, member)
         level = next((level for level in group.levels if member in level), group.members)
         siblings = tuple(each for each in level if each.place != member.place)
-        if key is None and general is not None:
-            key, seconds = general.key, float(general.value)
         count_key, count = own(member, "allowed_fails", info=True)
         if count_key is None and fails is not None:
             count_key, count = fails.key, float(fails.value)

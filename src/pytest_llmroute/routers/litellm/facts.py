@@ -13,7 +13,7 @@ from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Group, Member
 from pytest_llmroute.routers.litellm.settings import Config, Link, Setting
 
-__all__ = ("Facts", "doubled", "each", "facts", "own", "retries_of", "twinned")
+__all__ = ("Facts", "doubled", "each", "facts", "own", "resting", "retries_of", "twinned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,3 +179,12 @@ def own(member: Member, key: str, *, info: bool = False) -> tuple[KeyPath | None
         if values.get(key) is not None:
             return member.path(table, key), float(values[key])
     return None, None
+
+
+def resting(config: Config, member: Member) -> tuple[KeyPath | None, float | None]:
+    """For how many seconds a deployment cools, and where that stands: its own figure, else the general
+    one."""
+    key, seconds = own(member, "cooldown_time", info=True)
+    if key is None and (general := config.find("cooldown_time")) is not None:
+        return general.key, float(general.value)
+    return key, seconds

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_llmroute.contracts.health import Leaves, Stays, Transient
 from pytest_llmroute.promises import Source
 from pytest_llmroute.routers.litellm.classes import raising
-from pytest_llmroute.routers.litellm.facts import Facts, own, twinned
+from pytest_llmroute.routers.litellm.facts import Facts, own, resting, twinned
 from pytest_llmroute.routers.litellm.ledger import Ledger, acting, all_but, tried
 from pytest_llmroute.routers.litellm.lines import KeyPath
 from pytest_llmroute.routers.litellm.members import Member
@@ -37,9 +37,7 @@ def enough(config: Config, members: Sequence[Member]) -> int | None:
         return None
     total = 0
     for member in members:
-        _, seconds = own(member, "cooldown_time", info=True)
-        if seconds is None and (general := config.find("cooldown_time")) is not None:
-            seconds = float(general.value)
+        _, seconds = resting(config, member)
         _, count = _allowed(config, member)
         numbers = [*_policy(config, member)[0].values(), *([] if count is None else [int(count)])]
         if seconds == 0 or not numbers:
@@ -58,9 +56,7 @@ def rotation(config: Config, ledger: Ledger, facts: Facts) -> None:
         if off is not None and off.value is True:
             _stays(config, ledger, facts, member, off.key, "config", "routing#disable-cooldowns")
             continue
-        key, seconds = own(member, "cooldown_time", info=True)
-        if key is None and (general := config.find("cooldown_time")) is not None:
-            key, seconds = general.key, float(general.value)
+        key, seconds = resting(config, member)
         if seconds == 0 and key is not None:
             # Only the page about model_info says what 0 means.
             kind: Source = "config" if key[-2] == "model_info" else "policy"
