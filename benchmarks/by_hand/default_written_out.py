@@ -11,17 +11,9 @@ import asyncio
 import contextlib
 import time
 
-from provider import Provider, Request, answer, completion, concluded, deployment
+from provider import Provider, concluded, deployment, down, well
 
 CALLS = 12
-
-
-def down(request: Request):
-    return answer(500, {"error": {"message": "Internal error", "type": "server_error"}})
-
-
-def well(request: Request):
-    return answer(200, completion("Well."))
 
 
 def main() -> None:

@@ -247,6 +247,16 @@ def _more(one: Any, said: str, finish: str | None) -> tuple[str, str | None]:
     return said + (choice.delta.content or ""), choice.finish_reason or finish
 
 
+def down(request: Request) -> Iterator[bytes]:
+    """What is broken says of everything."""
+    return answer(500, {"error": {"message": "Internal error", "type": "server_error"}})
+
+
+def well(request: Request) -> Iterator[bytes]:
+    """What is sound says to everything."""
+    return answer(200, completion("Well."))
+
+
 def concluded(*, still: bool) -> None:
     """End the script: 0 if what the page of findings says is still seen, else 1."""
     print(f"litellm {version('litellm')}: {'as found' if still else 'NOT as found'}")

@@ -11,18 +11,10 @@ from __future__ import annotations
 import contextlib
 import time
 
-from provider import Provider, Request, answer, completion, concluded, deployment
+from provider import Provider, Request, concluded, deployment, down, well
 
 SETTINGS = {"allowed_fails": 1, "cooldown_time": 60}
 SECONDS = 12
-
-
-def down(request: Request):
-    return answer(500, {"error": {"message": "Internal error", "type": "server_error"}})
-
-
-def well(request: Request):
-    return answer(200, completion("Well."))
 
 
 def main() -> None:
